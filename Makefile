@@ -1,0 +1,55 @@
+# `make serve` and `make test` need Python 3.11 or newer, make and git, nothing else.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: help install serve test lint format load clean
+
+help:
+	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
+	@echo "make install  make $(VENV) and install the jitney command into it"
+	@echo "make test     run every test"
+	@echo "make lint     check format, lint and types"
+	@echo "make format   format the code and fix what can be fixed"
+	@echo "make load     a few seconds of load on a server started for it"
+	@echo "make clean    remove everything that make has made"
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Jitney needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Name another: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+
+# What serving needs, and no more.
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	$(PIP) --editable .
+	@touch $@
+
+# What working on Jitney needs.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[test,lint,load]'
+	@touch $@
+
+install: $(VENV)/.installed
+
+serve: install
+	$(BIN)/jitney serve
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+load: $(VENV)/.installed-dev
+	$(BIN)/python load_tests/run.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

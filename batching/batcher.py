@@ -1,0 +1,276 @@
+"""The asyncio shell: callers on one side, batches on the other.
+
+    submit ─► admission ─► queue ─► take ─► executor ─► scatter ─► each caller's future
+
+One coroutine a slot takes a batch when it is free and somebody waits, lets the
+executor run it, and answers every rider. There is no timer between a waiting
+ticket and a free slot: batches grow because the slots are busy. All decisions
+are made elsewhere; what is here only carries them out.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from math import inf
+from typing import Any, Generic, Self
+
+from .admission import Admission
+from .errors import DeadlineExceeded, Draining, Rejected, RunFailed
+from .executor import Executor, ThreadExecutor
+from .isolate import Report, Run, run_isolated
+from .observer import BatchObserver, Silent
+from .parts import Divide, Rejoin, divided
+from .queue import BatchQueue
+from .ticket import Batch, In, Out, Ticket
+
+logger = logging.getLogger(__name__)
+
+
+class Batcher(Generic[In, Out]):
+    """Turns many small calls into few large ones.
+
+    >>> import asyncio
+    >>> async def main():
+    ...     async with Batcher(lambda numbers: [n * n for n in numbers]) as batcher:
+    ...         return await asyncio.gather(*(batcher.submit(n) for n in range(4)))
+    >>> asyncio.run(main())
+    [0, 1, 4, 9]
+
+    The function gets a list of payloads and returns as many results, in the same
+    order. It runs in a thread, so it may block.
+    """
+
+    def __init__(
+        self,
+        run: Run[In, Out] | Sequence[Run[In, Out]],
+        *,
+        max_rows: int = 64,
+        max_queue_rows: int = 4096,
+        divide: Divide[In] | None = None,
+        rejoin: Rejoin[Out] | None = None,
+        executor: Executor | None = None,
+        observer: BatchObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        run: the function; or one for each slot, if several batches may run at one time.
+        max_rows: rows of the largest batch.
+        max_queue_rows: rows that may wait; more are refused with `QueueFull`.
+        divide, rejoin: how to cut a payload of more than `max_rows` rows into pieces,
+            and how to make one result of theirs; without them it runs alone, uncut.
+        executor: where it runs; a thread for each slot if not given. Not closed by `close`
+            if given.
+        clock: seconds, never going back; deadlines are instants of it.
+        """
+        self._runs = [run] if callable(run) else list(run)
+        self._queue: BatchQueue[In, Out] = BatchQueue(max_rows=max_rows)
+        self._admission = Admission(max_rows=max_queue_rows)
+        self._divide, self._rejoin = divide, rejoin
+        self._owns_executor = executor is None
+        self._executor: Executor = executor or ThreadExecutor(len(self._runs))
+        self._observer = observer or Silent()
+        self._clock = clock
+        self._idle: deque[asyncio.Future[None]] = deque()
+        self._riding: list[Sequence[Ticket[In, Out]]] = []
+        self._slots: list[asyncio.Task[None]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = inf
+        self._drained: asyncio.Future[None] | None = None
+
+    # --- the caller's side
+
+    async def submit(
+        self,
+        payload: In,
+        *,
+        rows: int = 1,
+        length: int = 0,
+        key: Hashable = None,
+        priority: int = 0,
+        timeout_s: float = inf,
+    ) -> Out:
+        """Wait for a place in a batch, and for the payload's own result.
+
+        Raises `Rejected` if it was never queued, `DeadlineExceeded` if `timeout_s` passed
+        before it could run, `RunFailed` if the run raised. Cancelling leaves the queue.
+        """
+        now = self._clock()
+        reply: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        ticket = Ticket(payload, reply, now, rows, length, key, priority, now + timeout_s)
+        self.put(ticket)
+        try:
+            return await reply
+        except asyncio.CancelledError:
+            self.discard(ticket)
+            raise
+
+    def put(self, ticket: Ticket[In, Out]) -> None:
+        """Let a ticket wait, or raise a `Rejected` and never touch its reply.
+
+        For callers that have a reply of their own; on the event loop's thread only.
+        """
+        try:
+            self._admission.check(ticket.rows, waiting=self._queue.rows)
+        except Rejected as error:
+            self._tell(self._observer.refused, ticket, error)
+            raise
+        if ticket.rows > self._queue.max_rows and self._divide and self._rejoin:
+            for part in divided(ticket, self._queue.max_rows, self._divide, self._rejoin):
+                self._queue.put(part)
+        else:
+            self._queue.put(ticket)
+        self._tell(self._observer.queued, ticket)
+        if ticket.deadline < self._alarm_at:
+            self._set_alarm(ticket.deadline)
+        if self._idle:
+            idle = self._idle.popleft()
+            if not idle.done():
+                idle.set_result(None)
+
+    def discard(self, ticket: Ticket[In, Out]) -> None:
+        """Forget a ticket whose caller has gone. What rides already goes on riding."""
+        self._queue.discard(ticket)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows in the queue."""
+        return self._queue.rows
+
+    # --- the batch's side
+
+    async def _work(self, run: Run[In, Out]) -> None:
+        """One slot: take, run, scatter, for ever."""
+        while True:
+            riders = await self._next_riders()
+            self._riding.append(riders)
+            try:
+                await self._ride(run, riders)
+            except Exception as error:
+                # Nothing that goes wrong with one batch may end the slot.
+                logger.exception("a batch of %d failed outside its run", len(riders))
+                failure = RunFailed("it could not be carried out")
+                failure.__cause__ = error
+                for ticket in riders:
+                    ticket.fail(failure)
+            finally:
+                self._riding.remove(riders)
+
+    async def _next_riders(self) -> Sequence[Ticket[In, Out]]:
+        while True:
+            cut = self._queue.take(self._clock())
+            self._refuse(cut.overdue)
+            if cut.riders:
+                return cut.riders
+            self._rest()
+            idle = asyncio.get_running_loop().create_future()
+            self._idle.append(idle)
+            await idle
+
+    async def _ride(self, run: Run[In, Out], riders: Sequence[Ticket[In, Out]]) -> None:
+        batch = Batch(rows=sum(ticket.rows for ticket in riders), cut_at=self._clock())
+        for ticket in riders:
+            ticket.batch = batch
+        self._tell(self._observer.batch_cut, batch, riders)
+        report: Report[Out] = await self._executor.run(
+            partial(run_isolated, run, [ticket.payload for ticket in riders])
+        )
+        batch.ended_at, batch.run_s, batch.runs = self._clock(), report.run_s, report.runs
+        for ticket, result in zip(riders, report.results, strict=True):
+            if isinstance(result, RunFailed):
+                ticket.fail(result)
+            else:
+                ticket.answer(result)
+        self._tell(self._observer.batch_done, batch, riders)
+
+    # --- deadlines: one alarm a batcher, none while nobody waits
+
+    def _set_alarm(self, deadline: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = deadline
+        delay_s = max(0.0, deadline - self._clock())
+        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._unset_alarm()
+        self._refuse(self._queue.overdue(self._clock()))
+        deadline = self._queue.next_deadline()
+        if deadline is not None and deadline < inf:
+            self._set_alarm(deadline)
+
+    def _unset_alarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm, self._alarm_at = None, inf
+
+    def _refuse(self, overdue: Sequence[Ticket[In, Out]]) -> None:
+        now = self._clock()
+        for ticket in overdue:
+            error = DeadlineExceeded(waited_s=now - ticket.arrived)
+            ticket.fail(error)
+            self._tell(self._observer.refused, ticket, error)
+
+    def _rest(self) -> None:
+        """Nobody waits: leave nothing behind that would wake us."""
+        self._unset_alarm()
+        if self._drained and not self._riding and not self._drained.done():
+            self._drained.set_result(None)
+
+    # --- life
+
+    def start(self) -> None:
+        """Begin to take batches. On the event loop's thread, once."""
+        self._slots = [
+            asyncio.create_task(self._work(run), name=f"batch slot {number}")
+            for number, run in enumerate(self._runs)
+        ]
+
+    @property
+    def alive(self) -> bool:
+        """Whether a ticket that is put in now will be answered."""
+        running = bool(self._slots) and not any(slot.done() for slot in self._slots)
+        return running and self._executor.alive
+
+    async def drain(self, timeout_s: float = inf) -> bool:
+        """Refuse what comes, finish what is here; say whether that could be done in time."""
+        self._admission.draining = True
+        if not self._slots or not (len(self._queue) or self._riding):
+            return True
+        self._drained = asyncio.get_running_loop().create_future()
+        done, _ = await asyncio.wait(
+            [self._drained, *self._slots],
+            timeout=None if timeout_s == inf else timeout_s,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        return self._drained in done
+
+    async def close(self) -> None:
+        """Stop now: whoever is still here gets `Draining`. Safe to call twice."""
+        self._admission.draining = True
+        for slot in self._slots:
+            slot.cancel()
+        riding = [ticket for riders in self._riding for ticket in riders]
+        await asyncio.gather(*self._slots, return_exceptions=True)
+        for ticket in [*riding, *self._queue.clear()]:
+            ticket.fail(Draining())
+        self._rest()
+        if self._owns_executor:
+            # A run cannot be interrupted; wait for it without stopping the event loop.
+            await asyncio.to_thread(self._executor.close)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.drain()
+        await self.close()
+
+    def _tell(self, moment: Callable[..., None], *facts: Any) -> None:
+        try:
+            moment(*facts)
+        except Exception:
+            logger.exception("an observer failed at %r", getattr(moment, "__name__", moment))

@@ -1,0 +1,44 @@
+"""Where a batch runs: off the event loop, one blocking run a slot."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """Runs a blocking function somewhere else than on the event loop."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still run anything."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call the function, and give back what it returns or raises."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what runs, and run no more."""
+
+
+class ThreadExecutor:
+    """Threads. Worth it for functions that release the interpreter lock while they work."""
+
+    def __init__(self, slots: int, *, name: str = "batch") -> None:
+        """`slots`: how many runs there may be at one time."""
+        self._threads = ThreadPoolExecutor(slots, thread_name_prefix=name)
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        # A pool that could not start a thread, or whose thread died, says so here.
+        return not self._closed and not getattr(self._threads, "_broken", False)
+
+    async def run(self, function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    def close(self) -> None:
+        self._closed = True
+        self._threads.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,43 @@
+"""The moments in a ticket's life that somebody may want to count.
+
+They are called on the event loop, between two batches: an observer must be quick.
+What it raises is logged, and disturbs nobody.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .errors import BatchingError
+from .ticket import Batch, Ticket
+
+
+class BatchObserver(Protocol):
+    """What a batcher tells; `Silent` is one that listens to nothing."""
+
+    def queued(self, ticket: Ticket[Any, Any]) -> None:
+        """The ticket waits."""
+
+    def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
+        """The ticket was not queued, or its time ran out before it could run."""
+
+    def batch_cut(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
+        """The tickets leave together."""
+
+    def batch_done(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
+        """The batch ran, well or not, and its callers are answered."""
+
+
+class Silent:
+    """Hears everything and says nothing."""
+
+    def queued(self, ticket: Ticket[Any, Any]) -> None:
+        pass
+
+    def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
+        pass
+
+    def batch_cut(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
+        pass
+
+    def batch_done(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
+        pass

@@ -1,0 +1,73 @@
+"""One request on its way through a batch.
+
+The reply travels with the ticket: whoever finishes the ticket answers its
+caller, and there is no table of ids that could name somebody else.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from math import inf
+from typing import Generic, Protocol, TypeVar
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Out_contra = TypeVar("Out_contra", contravariant=True)
+
+
+class Reply(Protocol[Out_contra]):
+    """Where an answer goes. `asyncio.Future` is one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more: answered already, or gone."""
+
+    def set_result(self, result: Out_contra, /) -> None: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """What happened to one batch; its tickets point here. Instants as `arrived`."""
+
+    rows: int
+    cut_at: float
+    ended_at: float = 0.0
+    run_s: float = 0.0
+    runs: int = 1  # more than one if it failed and its members were run apart
+
+
+@dataclass(slots=True, eq=False)
+class Ticket(Generic[In, Out]):
+    """A payload, what the scheduler needs to know about it, and where its answer goes."""
+
+    payload: In
+    reply: Reply[Out]
+    arrived: float
+    """When it came, as an instant of the batcher's clock, in seconds."""
+    rows: int = 1
+    """How much of a batch it takes."""
+    length: int = 0
+    """Length along the padded axis; 0 where there is none."""
+    key: Hashable = None
+    """Only tickets with equal keys may share a batch."""
+    priority: int = 0
+    """Smaller is more urgent, before any deadline."""
+    deadline: float = inf
+    """The instant after which nobody wants the answer."""
+    batch: Batch | None = field(default=None, init=False)
+    """The batch that it rides in, once it does."""
+
+    @property
+    def urgency(self) -> tuple[float, float]:
+        """Orders tickets of one priority: deadline first, then arrival."""
+        return (self.deadline, self.arrived)
+
+    def answer(self, result: Out) -> None:
+        """Give the caller its result, if it is still there."""
+        if not self.reply.done():
+            self.reply.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the caller an error, if it is still there."""
+        if not self.reply.done():
+            self.reply.set_exception(error)
