@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from math import inf
-from typing import Any, Generic, Self
+from typing import Any, Generic, Self, cast
 
 from .admission import Admission
 from .errors import DeadlineExceeded, Draining, Rejected, RunFailed
@@ -25,6 +25,10 @@ from .observer import BatchObserver, Silent
 from .parts import Divide, Rejoin, divided
 from .queue import BatchQueue
 from .ticket import Batch, In, Out, Ticket
+
+# From a request's bytes to its ticket takes two turns of the event loop: one reads
+# them and starts a task, the next runs it.
+QUIET_TURNS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -97,12 +101,37 @@ class Batcher(Generic[In, Out]):
         Raises `Rejected` if it was never queued, `DeadlineExceeded` if `timeout_s` passed
         before it could run, `RunFailed` if the run raised. Cancelling leaves the queue.
         """
+        return await self.carry(
+            self.ticket(
+                payload,
+                rows=rows,
+                length=length,
+                key=key,
+                priority=priority,
+                timeout_s=timeout_s,
+            )
+        )
+
+    def ticket(
+        self,
+        payload: In,
+        *,
+        rows: int = 1,
+        length: int = 0,
+        key: Hashable = None,
+        priority: int = 0,
+        timeout_s: float = inf,
+    ) -> Ticket[In, Out]:
+        """A ticket that arrives now, for `carry` or `put`."""
         now = self._clock()
         reply: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        ticket = Ticket(payload, reply, now, rows, length, key, priority, now + timeout_s)
+        return Ticket(payload, reply, now, rows, length, key, priority, now + timeout_s)
+
+    async def carry(self, ticket: Ticket[In, Out]) -> Out:
+        """`submit` for who wants to look at the ticket afterwards. Its reply must be a future."""
         self.put(ticket)
         try:
-            return await reply
+            return await cast("asyncio.Future[Out]", ticket.reply)
         except asyncio.CancelledError:
             self.discard(ticket)
             raise
@@ -160,6 +189,7 @@ class Batcher(Generic[In, Out]):
 
     async def _next_riders(self) -> Sequence[Ticket[In, Out]]:
         while True:
+            await self._gather()
             cut = self._queue.take(self._clock())
             self._refuse(cut.overdue)
             if cut.riders:
@@ -168,6 +198,19 @@ class Batcher(Generic[In, Out]):
             idle = asyncio.get_running_loop().create_future()
             self._idle.append(idle)
             await idle
+
+    async def _gather(self) -> None:
+        """Let those aboard who are at the door: requests whose bytes are here already.
+
+        As long as turns of the event loop bring more tickets, more are taken, up to a
+        full batch. It waits for nobody who is not here; but on a busy core it makes
+        two batches of 30 out of one of 4 and one of 56.
+        """
+        seen = quiet = 0
+        while self._queue.rows and self._queue.rows < self._queue.max_rows and quiet < QUIET_TURNS:
+            quiet = quiet + 1 if self._queue.rows == seen else 0
+            seen = self._queue.rows
+            await asyncio.sleep(0)
 
     async def _ride(self, run: Run[In, Out], riders: Sequence[Ticket[In, Out]]) -> None:
         batch = Batch(rows=sum(ticket.rows for ticket in riders), cut_at=self._clock())

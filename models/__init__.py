@@ -1,0 +1,34 @@
+"""What can be run, and running it. No HTTP, no queues.
+
+`find_models` finds, `load` loads, the Registry keeps the book of what is there.
+"""
+
+from .config import ModelConfig
+from .errors import BadModel, InvalidInput, ModelError, ModelNotFound, ModelNotReady
+from .machine import usable_cores
+from .registry import Model, ModelState, Registry, load
+from .repository import ZOO, ModelSource, find_models
+from .runtime import Runtime
+from .signature import Array, Signature, Tensors, TensorSpec
+
+__all__ = [
+    "ZOO",
+    "Array",
+    "BadModel",
+    "InvalidInput",
+    "Model",
+    "ModelConfig",
+    "ModelError",
+    "ModelNotFound",
+    "ModelNotReady",
+    "ModelSource",
+    "ModelState",
+    "Registry",
+    "Runtime",
+    "Signature",
+    "TensorSpec",
+    "Tensors",
+    "find_models",
+    "load",
+    "usable_cores",
+]

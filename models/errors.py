@@ -1,0 +1,37 @@
+"""What can be wrong with a model, its files or what it is sent.
+
+ModelError
+├── BadModel          the file, its folder or its settings cannot be used; says what to do
+├── ModelNotFound     no model of that name, or no such version
+├── ModelNotReady     it is known, and loading, unloading or failed
+└── InvalidInput      the tensors are not what the model's signature asks for
+"""
+
+
+class ModelError(Exception):
+    """Whatever this package has to say."""
+
+
+class BadModel(ModelError):
+    """A model cannot be used. The message is for whoever starts the server."""
+
+
+class ModelNotFound(ModelError):
+    """There is no such model or version."""
+
+    def __init__(self, name: str, version: str | None = None) -> None:
+        which = f"version {version!r} of model {name!r}" if version else f"model {name!r}"
+        super().__init__(f"{which} is not found")
+        self.name, self.version = name, version
+
+
+class ModelNotReady(ModelError):
+    """The model is known but cannot answer now."""
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(f"model {name!r} is not ready: {state}")
+        self.name, self.state = name, state
+
+
+class InvalidInput(ModelError):
+    """The caller's tensors do not fit the model."""

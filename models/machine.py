@@ -1,0 +1,56 @@
+"""What this machine lets us use: its cores."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroups: Path = CGROUPS) -> int:
+    """Cores that this process may keep busy: its affinity or its quota, whichever is less.
+
+    A container's quota is not in `os.cpu_count()`; threads beyond it only make each
+    other wait. At least 1.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, math.ceil(min(allowed or 1, cpu_quota(cgroups))))
+
+
+def cpu_quota(cgroups: Path = CGROUPS) -> float:
+    """Cores' worth of time that the control group grants, of either version; inf if unbounded."""
+    return min(_quota_v2(cgroups), _quota_v1(cgroups))
+
+
+def _quota_v2(cgroups: Path) -> float:
+    """The tightest `cpu.max` from our own group up to the root."""
+    group = cgroups / _own_group().lstrip("/")
+    tightest = math.inf
+    for folder in (group, *group.parents):
+        if not folder.is_relative_to(cgroups):
+            break
+        words = _read(folder / "cpu.max").split()
+        if len(words) == 2 and words[0] != "max":
+            tightest = min(tightest, int(words[0]) / int(words[1]))
+    return tightest
+
+
+def _quota_v1(cgroups: Path) -> float:
+    quota = _read(cgroups / "cpu" / "cpu.cfs_quota_us").strip()
+    period = _read(cgroups / "cpu" / "cpu.cfs_period_us").strip()
+    return int(quota) / int(period) if quota and period and int(quota) > 0 else math.inf
+
+
+def _own_group() -> str:
+    for line in _read(Path("/proc/self/cgroup")).splitlines():
+        number, _, path = line.split(":", 2)
+        if number == "0":
+            return path
+    return "/"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,117 @@
+"""ONNX files through onnxruntime. The only file that imports it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from .errors import BadModel, InvalidInput
+from .signature import Array, Dim, Signature, Tensors, TensorSpec
+
+VERSION: str = ort.__version__
+
+DTYPES: dict[str, type[np.generic]] = {
+    "tensor(bool)": np.bool_,
+    "tensor(uint8)": np.uint8,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
+    "tensor(int8)": np.int8,
+    "tensor(int16)": np.int16,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(float16)": np.float16,
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(string)": np.object_,
+}
+
+
+class OnnxRuntime:
+    """One session, shared by every thread that runs the model."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        """
+        path: the ONNX file. threads: how many one run may use.
+
+        Raises BadModel if the file cannot be loaded or has inputs or outputs that
+        are not tensors.
+        """
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Threads that spin for the next run burn the core that the event loop needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the engine's errors have no base of their own
+            raise BadModel(
+                f"{path} cannot be loaded by onnxruntime {VERSION}: {_reason(error)}. "
+                "Check that it is a complete ONNX file."
+            ) from error
+        inputs = tuple(_spec(path, "input", tensor) for tensor in self._session.get_inputs())
+        outputs = tuple(_spec(path, "output", tensor) for tensor in self._session.get_outputs())
+        signature = Signature(inputs, outputs)
+        self._signature = Signature(inputs, outputs, batched=signature.may_batch)
+        self._output_names = [spec.name for spec in outputs]
+        self._texts_in = [spec.name for spec in inputs if spec.dtype.hasobject]
+        self._texts_out = [spec.name for spec in outputs if spec.dtype.hasobject]
+
+    @property
+    def signature(self) -> Signature:
+        return self._signature
+
+    def run(self, inputs: Tensors) -> Tensors:
+        """See Runtime. Byte strings must be UTF-8: the engine knows no others."""
+        if self._texts_in:
+            inputs = {**inputs, **{name: _to_text(name, inputs[name]) for name in self._texts_in}}
+        results = self._session.run(self._output_names, inputs)
+        outputs = dict(zip(self._output_names, results, strict=True))
+        for name in self._texts_out:
+            outputs[name] = _to_bytes(outputs[name])
+        return outputs
+
+    def close(self) -> None:
+        # The session's memory is freed with its last reference.
+        del self._session
+
+
+def _spec(path: Path, kind: str, tensor: Any) -> TensorSpec:
+    if tensor.type not in DTYPES:
+        hint = (
+            "Export it without ZipMap (skl2onnx: options={'zipmap': False})."
+            if tensor.type.startswith("seq(map(")
+            else "Only tensors of numbers, booleans and strings can be served."
+        )
+        raise BadModel(f"{path}: {kind} {tensor.name!r} is of type {tensor.type}. {hint}")
+    shape: tuple[Dim, ...] = tuple(
+        dim if isinstance(dim, str) or (isinstance(dim, int) and dim >= 0) else None
+        for dim in tensor.shape
+    )
+    return TensorSpec(tensor.name, np.dtype(DTYPES[tensor.type]), shape)
+
+
+def _reason(error: Exception) -> str:
+    """The engine's message without its code and without the path, which we name ourselves."""
+    text = " ".join(str(error).split()).rsplit("failed:", 1)[-1]
+    return text.rstrip(".") or type(error).__name__
+
+
+def _to_text(name: str, values: Array) -> Array:
+    try:
+        texts = [value.decode() for value in values.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"input {name!r}: the model takes text, and this is not UTF-8"
+        ) from error
+    return np.array(texts, dtype=object).reshape(values.shape)
+
+
+def _to_bytes(values: Array) -> Array:
+    encoded = np.empty(values.size, dtype=object)
+    encoded[:] = [value.encode() for value in values.ravel().tolist()]
+    return encoded.reshape(values.shape)

@@ -1,0 +1,101 @@
+"""Where models are: an ONNX file, or a folder of them. Finds; runs nothing.
+
+mnist.onnx                        a model named mnist, version 1
+models/<name>/<version>/model.onnx   a repository, as Triton and KServe lay it out
+models/<name>/model.toml             settings of all versions of <name>, optional
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .config import ModelConfig, read_config
+from .errors import BadModel
+
+MODEL_FILE = "model.onnx"
+CONFIG_FILE = "model.toml"
+
+# A name is a path segment of URLs, a label of metrics and a word in logs.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+LAYOUT = f"expected <name>/<version>/{MODEL_FILE} in it, where <version> is a whole number"
+
+ZOO = Path(__file__).parent / "zoo"
+"""The models that are shipped with Jitney."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """One version of one model, not yet loaded."""
+
+    name: str
+    version: str
+    path: Path
+    """The ONNX file."""
+    config: ModelConfig
+
+
+def find_models(paths: Iterable[Path]) -> list[ModelSource]:
+    """The newest version of every model at the paths, by name; of the zoo if there are none.
+
+    Raises BadModel for a path that is no model and no repository, and for two
+    models of one name.
+    """
+    sources = [source for path in list(paths) or [ZOO] for source in _find(path)]
+    seen: dict[str, ModelSource] = {}
+    for source in sources:
+        if other := seen.get(source.name):
+            raise BadModel(
+                f"two models are named {source.name!r}: {other.path} and {source.path}; rename one."
+            )
+        seen[source.name] = source
+    return [seen[name] for name in sorted(seen)]
+
+
+def _find(path: Path) -> list[ModelSource]:
+    if not path.exists():
+        raise BadModel(f"{path} does not exist; give an .onnx file or a folder of models.")
+    if path.is_file():
+        if path.suffix != ".onnx":
+            raise BadModel(f"{path} is not an .onnx file.")
+        return [ModelSource(_named(path.stem, path), "1", path, ModelConfig())]
+    if versions := _versions(path, root=path):
+        return [_newest(path, versions)]
+    found = [
+        _newest(folder, versions)
+        for folder in sorted(path.iterdir())
+        if not folder.name.startswith(".") and (versions := _versions(folder, root=path))
+    ]
+    if not found:
+        raise BadModel(f"{path} holds no model: {LAYOUT}.")
+    return found
+
+
+def _newest(folder: Path, versions: dict[int, Path]) -> ModelSource:
+    version = max(versions)
+    name = _named(folder.resolve().name, folder)
+    return ModelSource(name, str(version), versions[version], read_config(folder / CONFIG_FILE))
+
+
+def _versions(folder: Path, root: Path) -> dict[int, Path]:
+    """The ONNX file of each version in a model's folder."""
+    if not folder.is_dir():
+        return {}
+    versions = {}
+    for sub in folder.iterdir():
+        file = sub / MODEL_FILE
+        if re.fullmatch("[0-9]{1,18}", sub.name) and file.is_file():
+            # Links are welcome (Kubernetes mounts volumes so), but not out of the repository.
+            if not file.resolve().is_relative_to(root.resolve()):
+                raise BadModel(f"{file} leads out of {root}; copy the file instead of linking it.")
+            versions[int(sub.name)] = file
+    return versions
+
+
+def _named(name: str, path: Path) -> str:
+    if not NAME.fullmatch(name):
+        raise BadModel(
+            f"{path} cannot be a model's name; use letters, digits, '.', '_' and '-', "
+            "and begin with a letter or digit."
+        )
+    return name

@@ -1,0 +1,15 @@
+"""The `jitney` command."""
+
+import click
+
+from ..version import VERSION
+from .serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="jitney")
+def main() -> None:
+    """Serve ONNX models, batched by what a batch costs."""
+
+
+main.add_command(serve)

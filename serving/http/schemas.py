@@ -1,0 +1,116 @@
+"""The protocol's JSON for the documentation; requests are read by `protocol`, not by these."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class InputTensor(BaseModel):
+    """One input of a request."""
+
+    name: str = Field(description="As the model's metadata names it")
+    shape: list[int] = Field(description="The first axis is the batch axis", examples=[[1, 4]])
+    datatype: str = Field(description="BOOL, INT8 to INT64, UINT8 to UINT64, FP32, FP64 or BYTES")
+    data: list[Any] | None = Field(
+        default=None, description="The elements, flat and row by row, or nested like the shape"
+    )
+    parameters: dict[str, Any] | None = Field(
+        default=None,
+        description="binary_data_size: so many bytes of the binary data are this input's",
+    )
+
+
+class RequestedOutput(BaseModel):
+    """An output that the caller asks for."""
+
+    name: str
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="binary_data: true for bytes instead of JSON"
+    )
+
+
+class InferRequestBody(BaseModel):
+    """A request."""
+
+    id: str | None = Field(default=None, description="Comes back in the reply")
+    parameters: dict[str, Any] | None = Field(
+        default=None, description="binary_data_output: true for all outputs as bytes"
+    )
+    inputs: list[InputTensor]
+    outputs: list[RequestedOutput] | None = Field(default=None, description="All if left out")
+
+
+class OutputTensor(BaseModel):
+    """One output of a reply."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class InferReplyBody(BaseModel):
+    """A reply."""
+
+    model_name: str
+    model_version: str
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+class ErrorBody(BaseModel):
+    """Every error of this server."""
+
+    error: str
+
+
+class TensorMetadata(BaseModel):
+    """An input or output of a model; -1 is an axis of any size."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+
+
+class ModelMetadata(BaseModel):
+    """What a model takes and gives."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorMetadata]
+    outputs: list[TensorMetadata]
+
+
+class ServerMetadata(BaseModel):
+    """What this server is."""
+
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    live: bool
+
+
+class Ready(BaseModel):
+    """Every model answers."""
+
+    ready: bool
+
+
+class ModelReady(BaseModel):
+    """This model answers."""
+
+    name: str
+    ready: bool
+
+
+class ModelNames(BaseModel):
+    """All models, ready or not."""
+
+    models: list[str]

@@ -1,0 +1,106 @@
+"""Tensors to a reply's bytes.
+
+What every reply of a model repeats is made once and joined in; only the numbers
+are written anew.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from .datatypes import Array, datatype_of, tensor_to_bytes
+from .errors import InvalidRequest
+from .request import NO_JSON_FORM, InferRequest
+
+
+class Encoded(NamedTuple):
+    """A reply's body."""
+
+    body: bytes
+    json_length: int | None
+    """For the `Inference-Header-Content-Length`: None if all of the body is JSON."""
+
+
+def encode(
+    model_name: str, model_version: str, request: InferRequest, outputs: Mapping[str, Array]
+) -> Encoded:
+    """Write a reply, each output in the form that the request asks for.
+
+    outputs: the model's outputs in its own order. Raises InvalidRequest if the
+    request asks for an output that is not there, or in a form that it has not.
+    """
+    parts = [_opening(model_name, model_version)]
+    if request.id:
+        parts += (b'"id":', orjson.dumps(request.id), b",")
+    parts.append(b'"outputs":[')
+    blobs: list[bytes] = []
+    for name, binary in _wanted(request, outputs):
+        tensor = outputs[name]
+        datatype = datatype_of(tensor.dtype)
+        parts += (_output(name, datatype), orjson.dumps(tensor.shape))
+        if binary:
+            blob = tensor_to_bytes(tensor)
+            blobs.append(blob)
+            parts.append(b',"parameters":{"binary_data_size":%d}}' % len(blob))
+        else:
+            parts += (b',"data":', _elements(name, datatype, tensor), b"}")
+        parts.append(b",")
+    parts[-1] = b"]}"
+    if not any(blobs):
+        return Encoded(b"".join(parts), None)
+    text = b"".join(parts)
+    return Encoded(b"".join((text, *blobs)), len(text))
+
+
+def _wanted(request: InferRequest, outputs: Mapping[str, Array]) -> Sequence[tuple[str, bool]]:
+    """Names of the outputs to send, and whether as bytes."""
+    if not request.outputs:
+        return [(name, request.binary_outputs) for name in outputs]
+    for output in request.outputs:
+        if output.name not in outputs:
+            raise InvalidRequest(
+                f"unexpected output {output.name!r}: the model's outputs are {list(outputs)}"
+            )
+    return [
+        (output.name, request.binary_outputs if output.binary is None else output.binary)
+        for output in request.outputs
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _opening(model_name: str, model_version: str) -> bytes:
+    return b'{"model_name":%b,"model_version":%b,' % (
+        orjson.dumps(model_name),
+        orjson.dumps(model_version),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _output(name: str, datatype: str) -> bytes:
+    return b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(name), datatype.encode())
+
+
+def _elements(name: str, datatype: str, tensor: Array) -> bytes:
+    """The elements as a flat JSON list: a nested one breaks the C++ client."""
+    if datatype in NO_JSON_FORM:
+        raise InvalidRequest(
+            f"output {name!r} is {datatype}, which has no JSON form; ask for binary data"
+        )
+    flat = tensor.ravel()
+    if tensor.dtype.hasobject:
+        try:
+            return orjson.dumps([element.decode() for element in flat.tolist()])
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(
+                f"output {name!r} is not UTF-8 text; ask for binary data"
+            ) from error
+    text = orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" in text:
+        # orjson writes null for what JSON has no number for; clients of this
+        # protocol write and read the bare words.
+        return json.dumps(np.asarray(flat).tolist()).encode()
+    return text

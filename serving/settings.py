@@ -1,0 +1,86 @@
+"""Every setting of the server, declared once.
+
+The command line's flags, the environment's variables and the README's table are
+made from this one declaration.
+"""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT_PREFIX = "JITNEY_"
+
+
+def _setting(default: Any, says: str) -> Any:
+    return field(default=default, metadata={"says": says})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to serve. Cannot exist if it is wrong."""
+
+    models: tuple[Path, ...] = ()
+    """ONNX files and repository folders; none means the shipped models."""
+    host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 interface")
+    port: int = _setting(8000, "HTTP port; 0 takes any free one")
+    slo_ms: float = _setting(
+        10_000.0, "Answer within so many milliseconds, where neither request nor model says"
+    )
+    max_queue_rows: int = _setting(8192, "Rows that may wait for each model; more are refused")
+    max_body_mib: float = _setting(64.0, "Largest request body, in MiB")
+    drain_s: float = _setting(30.0, "Seconds that accepted requests get to finish at shutdown")
+    access_log: bool = _setting(False, "Log a line for each request")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ValueError(f"port must be 0 to 65535, got {self.port!r}")
+        for name, least in (("max_queue_rows", 1), ("drain_s", 0)):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        for name in ("slo_ms", "max_body_mib"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
+
+    @property
+    def max_body_bytes(self) -> int:
+        return int(self.max_body_mib * 2**20)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting as a person meets it."""
+
+    name: str
+    kind: type
+    default: Any
+    says: str
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return ENVIRONMENT_PREFIX + self.name.upper()
+
+
+def options() -> list[Option]:
+    """All settings that have a flag and a variable, in the order of their declaration."""
+    return [
+        Option(setting.name, type(setting.default), setting.default, setting.metadata["says"])
+        for setting in fields(Settings)
+        if "says" in setting.metadata
+    ]
+
+
+def readme_table() -> str:
+    """The settings as the table that stands in the README."""
+    lines = ["| flag | variable | default | |", "| --- | --- | --- | --- |"]
+    for option in options():
+        default = (
+            f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
+        )
+        if option.kind is bool:
+            default = "on" if option.default else "off"
+        lines.append(f"| `{option.flag}` | `{option.variable}` | {default} | {option.says} |")
+    return "\n".join(lines)

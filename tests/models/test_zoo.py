@@ -1,0 +1,196 @@
+"""The shipped models do what their cards say. Nothing is trained here: the files are tested."""
+
+import importlib.util
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+
+ZOO = Path(__file__).parents[2] / "models" / "zoo"
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """One model of the zoo, and which of its outputs is the answer that can be right or wrong."""
+
+    name: str
+    answer: str
+    enough: float
+    """The held-out accuracy below which the model should not be shipped."""
+    inputs: dict[str, tuple[str, list[str | int]]]
+    outputs: dict[str, tuple[str, list[str | int]]]
+
+    @property
+    def folder(self) -> Path:
+        return ZOO / self.name
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "1" / "model.onnx"
+
+    @property
+    def card(self) -> str:
+        return (self.folder / "README.md").read_text()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return tomllib.loads((self.folder / "model.toml").read_text())
+
+    @cached_property
+    def session(self) -> ort.InferenceSession:
+        return ort.InferenceSession(str(self.file), providers=["CPUExecutionProvider"])
+
+    @cached_property
+    def held_out(self) -> tuple[dict[str, Array], Array]:
+        """The inputs by name and the right answers, from the split that training made."""
+        *inputs, answers = _module(self.folder / "train.py").held_out()
+        return dict(zip(self.inputs, inputs, strict=True)), answers
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        return dict(zip(self.outputs, self.session.run(list(self.outputs), inputs), strict=True))
+
+    def stated(self, pattern: str) -> str:
+        """What the card says at the one place that fits the pattern."""
+        (found,) = re.findall(pattern, self.card)
+        return str(found)
+
+
+DIGITS = Shipped(
+    "digits",
+    answer="digit",
+    enough=0.95,
+    inputs={"image": ("tensor(float)", ["batch", 64])},
+    outputs={
+        "probabilities": ("tensor(float)", ["batch", 10]),
+        "digit": ("tensor(int64)", ["batch"]),
+    },
+)
+IRIS = Shipped(
+    "iris",
+    answer="species",
+    enough=0.9,
+    inputs={
+        "sepal_cm": ("tensor(float)", ["batch", 2]),
+        "petal_cm": ("tensor(float)", ["batch", 2]),
+    },
+    outputs={
+        "probabilities": ("tensor(float)", ["batch", 3]),
+        "species": ("tensor(string)", ["batch"]),
+    },
+)
+
+each_model = pytest.mark.parametrize("model", [DIGITS, IRIS], ids=lambda model: model.name)
+
+
+def _module(path: Path) -> ModuleType:
+    """train.py is a script in a data folder, in no package."""
+    spec = importlib.util.spec_from_file_location(f"zoo_{path.parent.name}_train", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _rows(inputs: dict[str, Array], rows: range) -> dict[str, Array]:
+    """The given rows, from the start again after the last."""
+    return {name: values.take(rows, axis=0, mode="wrap") for name, values in inputs.items()}
+
+
+def _example(model: Shipped) -> dict[str, Array]:
+    values = model.settings["example"]
+    return {name: np.array([values[name]], np.float32) for name in values}
+
+
+@each_model
+def test_the_file_is_small_enough_to_ship(model: Shipped) -> None:
+    assert model.file.stat().st_size < 100_000
+
+
+@each_model
+def test_inputs_and_outputs_are_as_promised_and_share_one_batch_axis(model: Shipped) -> None:
+    inputs = {spec.name: (spec.type, spec.shape) for spec in model.session.get_inputs()}
+    outputs = {spec.name: (spec.type, spec.shape) for spec in model.session.get_outputs()}
+
+    assert inputs == model.inputs
+    assert outputs == model.outputs
+
+
+@each_model
+def test_held_out_accuracy_is_good_and_is_what_the_card_states(model: Shipped) -> None:
+    inputs, answers = model.held_out
+
+    measured = np.mean(model.run(inputs)[model.answer] == answers)
+
+    assert measured > model.enough
+    stated = float(model.stated(r"Held-out accuracy: \*\*([0-9.]+)\*\*"))
+    assert stated == pytest.approx(measured, abs=0.001)
+
+
+def test_a_digit_that_is_off_by_a_pixel_is_read_as_often_as_the_card_states() -> None:
+    inputs, answers = DIGITS.held_out
+    framed = np.pad(inputs["image"].reshape(-1, 8, 8), ((0, 0), (1, 1), (1, 1)))
+    moved = [framed[:, y : y + 8, x : x + 8] for y, x in ((0, 1), (2, 1), (1, 0), (1, 2))]
+
+    digits = DIGITS.run({"image": np.concatenate(moved).reshape(-1, 64)})["digit"]
+
+    stated = float(DIGITS.stated(r"what leaves the box lost: ([0-9.]+)\."))
+    assert np.mean(digits == np.tile(answers, 4)) == pytest.approx(stated, abs=0.001)
+
+
+@each_model
+@pytest.mark.parametrize("size", [2, 64])
+def test_a_row_gets_the_same_answer_alone_and_in_company(model: Shipped, size: int) -> None:
+    inputs, _ = model.held_out
+
+    together = model.run(_rows(inputs, range(size)))
+
+    for row in range(size):
+        alone = model.run(_rows(inputs, range(row, row + 1)))
+        assert alone["probabilities"][0] == pytest.approx(together["probabilities"][row], abs=1e-5)
+        assert alone[model.answer].tolist() == [together[model.answer][row]]
+
+
+@each_model
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_each_row_gets_one_answer_and_probabilities_that_add_up(model: Shipped, size: int) -> None:
+    inputs, _ = model.held_out
+
+    outputs = model.run(_rows(inputs, range(size)))
+
+    assert outputs[model.answer].shape == (size,)
+    assert outputs["probabilities"].min() >= 0
+    assert outputs["probabilities"].sum(axis=1) == pytest.approx(np.ones(size), abs=1e-5)
+
+
+@each_model
+def test_the_example_gets_the_answer_that_the_card_states(model: Shipped) -> None:
+    (answer,) = model.run(_example(model))[model.answer].tolist()
+
+    assert str(answer) == model.stated(r"the model answers `(\w+)`")
+
+
+@each_model
+def test_the_example_is_one_of_the_held_out_rows_with_that_answer(model: Shipped) -> None:
+    inputs, answers = model.held_out
+    example = _example(model)
+
+    same = np.all([(inputs[name] == example[name]).all(axis=1) for name in inputs], axis=0)
+
+    assert {str(answer) for answer in answers[same]} == {model.stated(r"model answers `(\w+)`")}
+
+
+@each_model
+def test_the_settings_describe_the_model_and_give_an_example_for_each_input(model: Shipped) -> None:
+    assert set(model.settings) == {"description", "example"}
+    assert list(model.settings["example"]) == list(model.inputs)
