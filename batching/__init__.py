@@ -17,7 +17,7 @@ from .errors import (
     WrongResults,
 )
 from .executor import Executor, ThreadExecutor
-from .observer import BatchObserver, Silent
+from .observer import BatchObserver
 from .ticket import Batch, Reply, Ticket
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Rejected",
     "Reply",
     "RunFailed",
-    "Silent",
     "ThreadExecutor",
     "Ticket",
     "TooManyRows",

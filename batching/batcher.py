@@ -18,10 +18,11 @@ from math import inf
 from typing import Any, Generic, Self, cast
 
 from .admission import Admission
+from .alarm import Alarm
 from .errors import DeadlineExceeded, Draining, Rejected, RunFailed
 from .executor import Executor, ThreadExecutor
 from .isolate import Report, Run, run_isolated
-from .observer import BatchObserver, Silent
+from .observer import BatchObserver
 from .parts import Divide, Rejoin, divided
 from .queue import BatchQueue
 from .ticket import Batch, In, Out, Ticket
@@ -75,13 +76,12 @@ class Batcher(Generic[In, Out]):
         self._divide, self._rejoin = divide, rejoin
         self._owns_executor = executor is None
         self._executor: Executor = executor or ThreadExecutor(len(self._runs))
-        self._observer = observer or Silent()
+        self._observer = observer
         self._clock = clock
         self._idle: deque[asyncio.Future[None]] = deque()
         self._riding: list[Sequence[Ticket[In, Out]]] = []
         self._slots: list[asyncio.Task[None]] = []
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._alarm = Alarm(clock, self._on_deadline)
         self._drained: asyncio.Future[None] | None = None
 
     # --- the caller's side
@@ -144,16 +144,16 @@ class Batcher(Generic[In, Out]):
         try:
             self._admission.check(ticket.rows, waiting=self._queue.rows)
         except Rejected as error:
-            self._tell(self._observer.refused, ticket, error)
+            self._tell("refused", ticket, error)
             raise
         if ticket.rows > self._queue.max_rows and self._divide and self._rejoin:
             for part in divided(ticket, self._queue.max_rows, self._divide, self._rejoin):
                 self._queue.put(part)
         else:
             self._queue.put(ticket)
-        self._tell(self._observer.queued, ticket)
-        if ticket.deadline < self._alarm_at:
-            self._set_alarm(ticket.deadline)
+        self._tell("queued", ticket)
+        if ticket.deadline < self._alarm.at:
+            self._alarm.set(ticket.deadline)
         if self._idle:
             idle = self._idle.popleft()
             if not idle.done():
@@ -216,7 +216,7 @@ class Batcher(Generic[In, Out]):
         batch = Batch(rows=sum(ticket.rows for ticket in riders), cut_at=self._clock())
         for ticket in riders:
             ticket.batch = batch
-        self._tell(self._observer.batch_cut, batch, riders)
+        self._tell("batch_cut", batch, riders)
         report: Report[Out] = await self._executor.run(
             partial(run_isolated, run, [ticket.payload for ticket in riders])
         )
@@ -226,39 +226,22 @@ class Batcher(Generic[In, Out]):
                 ticket.fail(result)
             else:
                 ticket.answer(result)
-        self._tell(self._observer.batch_done, batch, riders)
+        self._tell("batch_done", batch, riders)
 
-    # --- deadlines: one alarm a batcher, none while nobody waits
-
-    def _set_alarm(self, deadline: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm_at = deadline
-        delay_s = max(0.0, deadline - self._clock())
-        self._alarm = asyncio.get_running_loop().call_later(delay_s, self._on_alarm)
-
-    def _on_alarm(self) -> None:
-        self._unset_alarm()
+    def _on_deadline(self) -> None:
         self._refuse(self._queue.overdue(self._clock()))
-        deadline = self._queue.next_deadline()
-        if deadline is not None and deadline < inf:
-            self._set_alarm(deadline)
-
-    def _unset_alarm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm, self._alarm_at = None, inf
+        self._alarm.set(self._queue.next_deadline())
 
     def _refuse(self, overdue: Sequence[Ticket[In, Out]]) -> None:
         now = self._clock()
         for ticket in overdue:
             error = DeadlineExceeded(waited_s=now - ticket.arrived)
             ticket.fail(error)
-            self._tell(self._observer.refused, ticket, error)
+            self._tell("refused", ticket, error)
 
     def _rest(self) -> None:
         """Nobody waits: leave nothing behind that would wake us."""
-        self._unset_alarm()
+        self._alarm.set(inf)
         if self._drained and not self._riding and not self._drained.done():
             self._drained.set_result(None)
 
@@ -312,8 +295,10 @@ class Batcher(Generic[In, Out]):
         await self.drain()
         await self.close()
 
-    def _tell(self, moment: Callable[..., None], *facts: Any) -> None:
+    def _tell(self, moment: str, *facts: Any) -> None:
+        if self._observer is None:
+            return
         try:
-            moment(*facts)
+            getattr(self._observer, moment)(*facts)
         except Exception:
-            logger.exception("an observer failed at %r", getattr(moment, "__name__", moment))
+            logger.exception("an observer failed at %r", moment)

@@ -12,7 +12,7 @@ from .ticket import Batch, Ticket
 
 
 class BatchObserver(Protocol):
-    """What a batcher tells; `Silent` is one that listens to nothing."""
+    """What a batcher tells."""
 
     def queued(self, ticket: Ticket[Any, Any]) -> None:
         """The ticket waits."""
@@ -25,19 +25,3 @@ class BatchObserver(Protocol):
 
     def batch_done(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
         """The batch ran, well or not, and its callers are answered."""
-
-
-class Silent:
-    """Hears everything and says nothing."""
-
-    def queued(self, ticket: Ticket[Any, Any]) -> None:
-        pass
-
-    def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
-        pass
-
-    def batch_cut(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
-        pass
-
-    def batch_done(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
-        pass

@@ -11,6 +11,7 @@ which cannot starve it, because in its turn it is the most urgent.
 
 from bisect import bisect_left, insort
 from collections.abc import Hashable
+from math import inf
 from operator import attrgetter, itemgetter
 from typing import Generic, NamedTuple
 
@@ -71,9 +72,9 @@ class BatchQueue(Generic[In, Out]):
                 break
         return False
 
-    def next_deadline(self) -> float | None:
-        """The earliest deadline of a waiting ticket; None while empty."""
-        return min((lane[0].deadline for lane in self._lanes.values()), default=None)
+    def next_deadline(self) -> float:
+        """The earliest deadline of a waiting ticket; inf if there is none."""
+        return min((lane[0].deadline for lane in self._lanes.values()), default=inf)
 
     def overdue(self, now: float) -> list[Ticket[In, Out]]:
         """Take out and return every ticket whose deadline has passed."""

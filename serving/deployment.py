@@ -33,3 +33,9 @@ class Deployment:
             divide=divide if self.batching else None,
             rejoin=rejoin if self.batching else None,
         )
+        self._batch_s = self.cost.predict(self.max_rows)
+
+    @property
+    def wait_s(self) -> float:
+        """About how long a request that comes now waits for its answer."""
+        return self._batch_s * (2 + self.batcher.waiting_rows // self.max_rows)

@@ -73,6 +73,11 @@ class Engine:
         waited_s = batch.cut_at - ticket.arrived if batch else 0.0
         return Answer(deployment.name, deployment.version, outputs, waited_s, batch)
 
+    def wait_s(self, name: str) -> float:
+        """About how long a request for this model waits for its answer; 0 if there is none."""
+        deployment = self.deployments.get(name)
+        return deployment.wait_s if deployment else 0.0
+
     def _deployment(self, name: str, version: str | None) -> Deployment:
         deployment = self.deployments.get(name)
         if deployment is None:

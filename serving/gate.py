@@ -7,11 +7,12 @@ goes on to the application.
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from .engine import Engine
+from .engine import Answer, Engine
 from .errors import BodyTooLarge, UnsupportedEncoding, reply_to
 from .protocol import InvalidRequest, decode, encode
 
@@ -25,8 +26,23 @@ _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 
 
+# Watching for a caller to hang up costs 6 µs a request, and saves one row if it does.
+# Where the answer comes sooner than this, that never pays.
+WATCH_FROM_S = 0.05
+
+
 class CallerLeft(Exception):
     """Nobody is there to be answered."""
+
+
+@lru_cache(maxsize=1024)
+def infer_target(raw_path: bytes) -> tuple[str, str | None] | None:
+    """The model's name and version in an infer path; None if the path is another one."""
+    match = _INFER.fullmatch(raw_path)
+    if match is None:
+        return None
+    name, version = match.groups()
+    return unquote(name.decode("latin-1")), version.decode() if version else None
 
 
 class Gate:
@@ -38,16 +54,9 @@ class Gate:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST":
-            path = scope.get("raw_path") or scope["path"].encode()
-            if match := _INFER.fullmatch(path):
-                name, version = match.groups()
-                await self._inference.answer(
-                    unquote(name.decode()),
-                    version.decode() if version else None,
-                    scope,
-                    receive,
-                    send,
-                )
+            target = infer_target(scope.get("raw_path") or scope["path"].encode())
+            if target is not None:
+                await self._inference.answer(*target, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -84,17 +93,11 @@ class Inference:
         json_length = self._check_headers(scope["headers"])
         body = await self._read(receive)
         request = decode(body, json_length)
-        task = asyncio.current_task()
-        assert task is not None
-        watch = asyncio.create_task(_cancel_when_gone(task, receive))
-        try:
-            answer = await self._engine.infer(name, version, request.inputs)
-        except asyncio.CancelledError:
-            if watch.done() and not task.uncancel():
-                raise CallerLeft from None
-            raise
-        finally:
-            watch.cancel()
+        call = self._engine.infer(name, version, request.inputs)
+        if self._engine.wait_s(name) < WATCH_FROM_S:
+            answer = await call
+        else:
+            answer = await _while_there(call, receive)
         encoded = encode(answer.model_name, answer.model_version, request, answer.outputs)
         if encoded.json_length is None:
             headers = [_JSON]
@@ -145,8 +148,20 @@ class Inference:
         return body
 
 
-async def _cancel_when_gone(task: asyncio.Task[None], receive: Receive) -> None:
-    """Cancel the task that answers a caller, once the caller has hung up."""
+async def _while_there(call: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
+    """The call's answer; or CallerLeft, and the call cancelled, if the caller hangs up first."""
+    calling = asyncio.ensure_future(call)
+    leaving = asyncio.ensure_future(_gone(receive))
+    try:
+        await asyncio.wait([calling, leaving], return_when=asyncio.FIRST_COMPLETED)
+        if not calling.done():
+            raise CallerLeft
+        return calling.result()
+    finally:
+        calling.cancel()
+        leaving.cancel()
+
+
+async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-    task.cancel()

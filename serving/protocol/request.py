@@ -7,21 +7,17 @@ differ in what they send there.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
 import simdjson
 
-from .datatypes import DTYPES, Array, bytes_array, reshaped, tensor_from_bytes
+from .datatypes import DTYPES, Array, tensor_from_bytes
+from .elements import from_json, kind_of
 from .errors import InvalidRequest
 
 MAX_DIMENSIONS = 32
-NO_JSON_FORM = frozenset({"FP16"})
-
-# The parser's names for the buffers it can make, by the kind of the numpy type.
-_BUFFERS: Mapping[str, Literal["d", "i", "u"]] = {"f": "d", "i": "i", "u": "u"}
 
 
 @dataclass(slots=True)
@@ -64,11 +60,13 @@ def decode(body: bytes, json_length: int | None = None) -> InferRequest:
             f"which is not within the body's {len(body)} bytes"
         )
     if not isinstance(document, (simdjson.Object, dict)):
-        raise InvalidRequest(f"the request must be a JSON object, got {_kind(document)}")
+        raise InvalidRequest(f"the request must be a JSON object, got {kind_of(document)}")
+    # Asking the parser for a key that is not there costs as much as all the rest.
+    keys = list(document.keys())
     request = InferRequest({})
-    inputs = document.get("inputs")
+    inputs = document["inputs"] if "inputs" in keys else None
     if not isinstance(inputs, (simdjson.Array, list)) or not len(inputs):
-        raise InvalidRequest(f"inputs: expected a list of tensors, got {_kind(inputs)}")
+        raise InvalidRequest(f"inputs: expected a list of tensors, got {kind_of(inputs)}")
     for index, item in enumerate(inputs):
         name, tensor, binary = _tensor(f"inputs[{index}]", item, binary)
         if name in request.inputs:
@@ -76,14 +74,14 @@ def decode(body: bytes, json_length: int | None = None) -> InferRequest:
         request.inputs[name] = tensor
     if binary:
         raise InvalidRequest(f"{len(binary)} bytes are left after the last input's binary data")
-    if (id_ := document.get("id")) is not None:
+    if "id" in keys and (id_ := document["id"]) is not None:
         request.id = _typed("id", id_, str, "a text")
-    if (parameters := document.get("parameters")) is not None:
+    if "parameters" in keys and (parameters := document["parameters"]) is not None:
         request.parameters = _mapping("parameters", parameters)
         request.binary_outputs = _flag(
             "parameters.binary_data_output", request.parameters.get("binary_data_output", False)
         )
-    if (outputs := document.get("outputs")) is not None:
+    if "outputs" in keys and (outputs := document["outputs"]) is not None:
         request.outputs = _requested(outputs)
     return request
 
@@ -112,17 +110,20 @@ def _parse_with_nan(text: bytes) -> Any:
 def _tensor(where: str, item: Any, binary: memoryview) -> tuple[str, Array, memoryview]:
     """An input's name, its tensor, and the binary data that is left for the next."""
     if not isinstance(item, (simdjson.Object, dict)):
-        raise InvalidRequest(f"{where}: expected an object, got {_kind(item)}")
-    name = _typed(f"{where}.name", item.get("name"), str, "a text")
-    datatype = item.get("datatype")
-    if datatype not in DTYPES:
+        raise InvalidRequest(f"{where}: expected an object, got {kind_of(item)}")
+    keys = list(item.keys())
+    name = item["name"] if "name" in keys else None
+    if not isinstance(name, str):
+        raise InvalidRequest(f"{where}.name: expected a text, got {kind_of(name)}")
+    datatype = item["datatype"] if "datatype" in keys else None
+    if not isinstance(datatype, str) or datatype not in DTYPES:
         raise InvalidRequest(
-            f"{where}.datatype: expected one of {', '.join(DTYPES)}, got {_kind(datatype)}"
+            f"{where}.datatype: expected one of {', '.join(DTYPES)}, got {kind_of(datatype)}"
         )
-    shape = _shape(f"{where}.shape", item.get("shape"))
-    data = item.get("data")
+    shape = _shape(where, item["shape"] if "shape" in keys else None)
+    data = item["data"] if "data" in keys else None
     size = None
-    if (parameters := item.get("parameters")) is not None:
+    if "parameters" in keys and (parameters := item["parameters"]) is not None:
         size = _mapping(f"{where}.parameters", parameters).get("binary_data_size")
     if (data is None) == (size is None):
         raise InvalidRequest(
@@ -130,9 +131,9 @@ def _tensor(where: str, item: Any, binary: memoryview) -> tuple[str, Array, memo
             + ("not both" if data is not None else "neither is there")
         )
     if size is None:
-        return name, _from_json(f"{where}.data", datatype, shape, data), binary
+        return name, from_json(where, datatype, shape, data), binary
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise InvalidRequest(f"{where}.parameters.binary_data_size: got {_kind(size)}")
+        raise InvalidRequest(f"{where}.parameters.binary_data_size: got {kind_of(size)}")
     if size > len(binary):
         raise InvalidRequest(
             f"{where}: {size} bytes of binary data are announced, {len(binary)} are left"
@@ -142,98 +143,26 @@ def _tensor(where: str, item: Any, binary: memoryview) -> tuple[str, Array, memo
 
 def _shape(where: str, value: Any) -> tuple[int, ...]:
     sizes = value.as_list() if isinstance(value, simdjson.Array) else value
-    if (
-        not isinstance(sizes, list)
-        or len(sizes) > MAX_DIMENSIONS
-        or not all(type(size) is int and size >= 0 for size in sizes)
-    ):
-        raise InvalidRequest(
-            f"{where}: expected a list of at most {MAX_DIMENSIONS} whole numbers, "
-            f"got {_kind(value)}"
-        )
-    return tuple(sizes)
-
-
-def _from_json(where: str, datatype: str, shape: tuple[int, ...], data: Any) -> Array:
-    if datatype in NO_JSON_FORM:
-        raise InvalidRequest(f"{where}: {datatype} has no JSON form; send it as binary data")
-    if not isinstance(data, (simdjson.Array, list)):
-        raise InvalidRequest(f"{where}: expected a list, got {_kind(data)}")
-    dtype = DTYPES[datatype]
-    if isinstance(data, simdjson.Array) and dtype.kind in _BUFFERS:
-        try:
-            flat = (
-                np.frombuffer(data.as_buffer(of_type=_BUFFERS[dtype.kind]), f"{dtype.kind}8")
-                if len(data)
-                else np.empty(0, dtype)
-            )
-        except (TypeError, ValueError) as error:
-            raise _wrong_element(where, datatype, data) from error
-        return reshaped(where, _narrowed(where, datatype, flat, dtype), shape)
-    elements = _flatten(where, data.as_list() if isinstance(data, simdjson.Array) else data)
-    if not all(map(_ELEMENTS[dtype.kind], elements)):
-        raise _wrong_element(where, datatype, elements)
-    if dtype.hasobject:
-        return reshaped(where, bytes_array([element.encode() for element in elements]), shape)
-    try:
-        wide = np.array(elements, dtype if dtype.kind == "b" else f"{dtype.kind}8")
-    except OverflowError as error:
-        raise _wrong_element(where, datatype, elements) from error
-    return reshaped(where, _narrowed(where, datatype, wide, dtype), shape)
-
-
-def _narrowed(where: str, datatype: str, wide: Array, dtype: np.dtype[np.generic]) -> Array:
-    """The numbers in their own type; integers must fit it, floats are rounded to it."""
-    if wide.dtype == dtype:
-        return wide
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return wide.astype(dtype)
-    narrow = wide.astype(dtype)
-    if not np.array_equal(narrow, wide):
-        limits = np.iinfo(dtype)  # type: ignore[type-var]
-        raise InvalidRequest(
-            f"{where}: {datatype} holds {limits.min} to {limits.max}, got {wide[narrow != wide][0]}"
-        )
-    return narrow
-
-
-_ELEMENTS: dict[str, Callable[[Any], bool]] = {
-    "b": lambda element: isinstance(element, bool),
-    "i": lambda element: type(element) is int,
-    "u": lambda element: type(element) is int and element >= 0,
-    "f": lambda element: type(element) in (int, float),
-    "O": lambda element: isinstance(element, str),
-}
-
-
-def _flatten(where: str, data: list[Any]) -> list[Any]:
-    """The elements of nested lists, row by row."""
-    while any(isinstance(element, list) for element in data):
-        if not all(isinstance(element, list) for element in data):
-            raise InvalidRequest(f"{where}: lists and elements are mixed")
-        data = [element for part in data for element in part]
-    return data
-
-
-def _wrong_element(where: str, datatype: str, data: Any) -> InvalidRequest:
-    """Name the first element that has no place in a tensor of this type."""
-    elements = data.as_list() if isinstance(data, simdjson.Array) else data
-    fits = _ELEMENTS[DTYPES[datatype].kind]
-    for element in _flatten(where, elements):
-        if not fits(element):
-            return InvalidRequest(f"{where}: expected {datatype} elements, got {_kind(element)}")
-    return InvalidRequest(f"{where}: an element does not fit {datatype}")
+    if isinstance(sizes, list) and len(sizes) <= MAX_DIMENSIONS:
+        for size in sizes:
+            if type(size) is not int or size < 0:
+                break
+        else:
+            return tuple(sizes)
+    raise InvalidRequest(
+        f"{where}.shape: expected a list of at most {MAX_DIMENSIONS} whole numbers, "
+        f"got {kind_of(value)}"
+    )
 
 
 def _requested(outputs: Any) -> list[RequestedOutput]:
     if not isinstance(outputs, (simdjson.Array, list)):
-        raise InvalidRequest(f"outputs: expected a list, got {_kind(outputs)}")
+        raise InvalidRequest(f"outputs: expected a list, got {kind_of(outputs)}")
     requested: list[RequestedOutput] = []
     for index, item in enumerate(outputs):
         where = f"outputs[{index}]"
         if not isinstance(item, (simdjson.Object, dict)):
-            raise InvalidRequest(f"{where}: expected an object, got {_kind(item)}")
+            raise InvalidRequest(f"{where}: expected an object, got {kind_of(item)}")
         name = _typed(f"{where}.name", item.get("name"), str, "a text")
         if any(name == other.name for other in requested):
             raise InvalidRequest(f"{where}.name: {name!r} is there twice")
@@ -261,17 +190,5 @@ T = TypeVar("T")
 
 def _typed(where: str, value: Any, kind: type[T], words: str) -> T:
     if not isinstance(value, kind):
-        raise InvalidRequest(f"{where}: expected {words}, got {_kind(value)}")
+        raise InvalidRequest(f"{where}: expected {words}, got {kind_of(value)}")
     return value
-
-
-def _kind(value: Any) -> str:
-    """A value as an error message shows it: never more than a few words of it."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, (simdjson.Array, list)):
-        return "a list" if len(value) else "an empty list"
-    if isinstance(value, (simdjson.Object, dict)):
-        return "an object"
-    shown = json.dumps(value)
-    return shown if len(shown) <= 40 else f"{shown[:40]}…"

@@ -13,8 +13,9 @@ import numpy as np
 import orjson
 
 from .datatypes import Array, datatype_of, tensor_to_bytes
+from .elements import NO_JSON_FORM
 from .errors import InvalidRequest
-from .request import NO_JSON_FORM, InferRequest
+from .request import InferRequest
 
 
 class Encoded(NamedTuple):
