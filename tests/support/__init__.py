@@ -1,0 +1,1 @@
+"""What many tests use: small models, a virtual clock, real servers."""
