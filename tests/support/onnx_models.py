@@ -1,5 +1,6 @@
 """Small ONNX files, made on the spot."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def heavy(path: Path, width: int = 1024, layers: int = 24) -> Path:
     names = ["x", *(f"h{layer}" for layer in range(layers - 1)), "y"]
     return write(
         path,
-        [("MatMul", [a, "w"], [b]) for a, b in zip(names, names[1:], strict=False)],
+        [("MatMul", [a, "w"], [b]) for a, b in pairwise(names)],
         [("x", TensorProto.FLOAT, ["batch", width])],
         [("y", TensorProto.FLOAT, ["batch", width])],
         weights,
