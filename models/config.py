@@ -40,7 +40,7 @@ class ModelConfig:
         if self.slo_ms is not None:
             _check_type("slo_ms", self.slo_ms, (int, float))
             if not 0 < self.slo_ms < float("inf"):
-                raise ValueError(f"slo_ms must be above 0, got {self.slo_ms!r}")
+                raise ValueError(f"slo_ms must be above 0 and finite, got {self.slo_ms!r}")
         for key in ("max_batch_rows", "max_queue_rows", "threads"):
             count = getattr(self, key)
             if count is not None:

@@ -5,26 +5,27 @@ import os
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+OWN_GROUP = Path("/proc/self/cgroup")
 
 
-def usable_cores(cgroups: Path = CGROUPS) -> int:
+def usable_cores(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> int:
     """Cores that this process may keep busy: its affinity or its quota, whichever is less.
 
     A container's quota is not in `os.cpu_count()`; threads beyond it only make each
     other wait. At least 1.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.ceil(min(allowed or 1, cpu_quota(cgroups))))
+    return max(1, math.ceil(min(allowed or 1, cpu_quota(cgroups, own_group))))
 
 
-def cpu_quota(cgroups: Path = CGROUPS) -> float:
+def cpu_quota(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> float:
     """Cores' worth of time that the control group grants, of either version; inf if unbounded."""
-    return min(_quota_v2(cgroups), _quota_v1(cgroups))
+    return min(_quota_v2(cgroups, own_group), _quota_v1(cgroups))
 
 
-def _quota_v2(cgroups: Path) -> float:
+def _quota_v2(cgroups: Path, own_group: Path) -> float:
     """The tightest `cpu.max` from our own group up to the root."""
-    group = cgroups / _own_group().lstrip("/")
+    group = cgroups / _group_in(own_group).lstrip("/")
     tightest = math.inf
     for folder in (group, *group.parents):
         if not folder.is_relative_to(cgroups):
@@ -41,8 +42,8 @@ def _quota_v1(cgroups: Path) -> float:
     return int(quota) / int(period) if quota and period and int(quota) > 0 else math.inf
 
 
-def _own_group() -> str:
-    for line in _read(Path("/proc/self/cgroup")).splitlines():
+def _group_in(own_group: Path) -> str:
+    for line in _read(own_group).splitlines():
         number, _, path = line.split(":", 2)
         if number == "0":
             return path

@@ -1,5 +1,6 @@
 """ONNX files through onnxruntime. The only file that imports it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -88,16 +89,22 @@ def _spec(path: Path, kind: str, tensor: Any) -> TensorSpec:
             else "Only tensors of numbers, booleans and strings can be served."
         )
         raise BadModel(f"{path}: {kind} {tensor.name!r} is of type {tensor.type}. {hint}")
-    shape: tuple[Dim, ...] = tuple(
-        dim if isinstance(dim, str) or (isinstance(dim, int) and dim >= 0) else None
-        for dim in tensor.shape
-    )
+    shape = tuple(map(_dim, tensor.shape))
     return TensorSpec(tensor.name, np.dtype(DTYPES[tensor.type]), shape)
+
+
+def _dim(dim: int | str | None) -> Dim:
+    if isinstance(dim, str):
+        # Some exporters write '?' or '-1' for whatever they do not know. Taken for a
+        # symbol, it would ask that an image be square.
+        return dim if any(map(str.isalpha, dim)) else None
+    return dim if dim is not None and dim >= 0 else None
 
 
 def _reason(error: Exception) -> str:
     """The engine's message without its code and without the path, which we name ourselves."""
-    text = " ".join(str(error).split()).rsplit("failed:", 1)[-1]
+    text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
+    text = text.rsplit("failed:", 1)[-1]
     return text.rstrip(".") or type(error).__name__
 
 

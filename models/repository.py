@@ -5,6 +5,7 @@ models/<name>/<version>/model.onnx   a repository, as Triton and KServe lay it o
 models/<name>/model.toml             settings of all versions of <name>, optional
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,14 +56,14 @@ def find_models(paths: Iterable[Path]) -> list[ModelSource]:
 def _find(path: Path) -> list[ModelSource]:
     if not path.exists():
         raise BadModel(f"{path} does not exist; give an .onnx file or a folder of models.")
-    if path.is_file():
-        if path.suffix != ".onnx":
+    if not path.is_dir():
+        if not path.is_file() or path.suffix != ".onnx":
             raise BadModel(f"{path} is not an .onnx file.")
         return [ModelSource(_named(path.stem, path), "1", path, ModelConfig())]
     if versions := _versions(path, root=path):
-        return [_newest(path, versions)]
+        return [_newest(path, versions, root=path)]
     found = [
-        _newest(folder, versions)
+        _newest(folder, versions, root=path)
         for folder in sorted(path.iterdir())
         if not folder.name.startswith(".") and (versions := _versions(folder, root=path))
     ]
@@ -71,25 +72,34 @@ def _find(path: Path) -> list[ModelSource]:
     return found
 
 
-def _newest(folder: Path, versions: dict[int, Path]) -> ModelSource:
+def _newest(folder: Path, versions: dict[int, Path], root: Path) -> ModelSource:
     version = max(versions)
-    name = _named(folder.resolve().name, folder)
-    return ModelSource(name, str(version), versions[version], read_config(folder / CONFIG_FILE))
+    # Its own name, not that of what it may be a link to; and a name even for ".".
+    name = _named(Path(os.path.abspath(folder)).name, folder)
+    config = read_config(_within(root, folder / CONFIG_FILE))
+    return ModelSource(name, str(version), versions[version], config)
 
 
 def _versions(folder: Path, root: Path) -> dict[int, Path]:
     """The ONNX file of each version in a model's folder."""
     if not folder.is_dir():
         return {}
-    versions = {}
+    versions: dict[int, Path] = {}
     for sub in folder.iterdir():
         file = sub / MODEL_FILE
         if re.fullmatch("[0-9]{1,18}", sub.name) and file.is_file():
-            # Links are welcome (Kubernetes mounts volumes so), but not out of the repository.
-            if not file.resolve().is_relative_to(root.resolve()):
-                raise BadModel(f"{file} leads out of {root}; copy the file instead of linking it.")
-            versions[int(sub.name)] = file
+            if other := versions.get(int(sub.name)):
+                raise BadModel(f"{other.parent} and {sub} are the same version; remove one.")
+            versions[int(sub.name)] = _within(root, file)
     return versions
+
+
+def _within(root: Path, file: Path) -> Path:
+    """The file, if it is in the repository, whatever links lead to it."""
+    # Links are welcome (Kubernetes mounts volumes so), but not out of the repository.
+    if not file.resolve().is_relative_to(root.resolve()):
+        raise BadModel(f"{file} leads out of {root}; copy the file instead of linking it.")
+    return file
 
 
 def _named(name: str, path: Path) -> str:

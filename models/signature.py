@@ -65,10 +65,13 @@ class Signature:
         That is necessary, not sufficient: whether the rows are strangers to each
         other only a run can tell.
         """
-        tensors = (*self.inputs, *self.outputs)
-        return bool(self.inputs) and all(
-            tensor.shape and not isinstance(tensor.shape[0], int) for tensor in tensors
-        )
+        shapes = [tensor.shape for tensor in (*self.inputs, *self.outputs)]
+        if not self.inputs or any(not shape or isinstance(shape[0], int) for shape in shapes):
+            return False
+        # Rows that are counted along another axis too are compared with each other, as in
+        # [texts, images]: a stranger's row would be a column of the answer.
+        firsts = {shape[0] for shape in shapes} - {None}
+        return not any(dim in firsts for shape in shapes for dim in shape[1:])
 
     def check(self, tensors: Tensors) -> Checked:
         """Find the rows of a request's tensors and what may ride with them.
@@ -141,37 +144,45 @@ def sample(
 ) -> dict[str, Array]:
     """Tensors of so many rows that the signature accepts: from `example`, else zeros and ones.
 
-    `example` gives one row's values for each input, flat. Axes of any size, other
-    than the batch axis, become 1 long, or as long as the example's values need.
+    `example` gives one row's values for each input, flat or nested. Axes of any size,
+    other than the batch axis, become 1 long, or as long as the example's values need.
+    Raises InvalidInput if the values do not fit their input or each other.
     """
+    first = 1 if signature.batched else 0
+    given: dict[str, Array] = {}
+    symbols: dict[Dim, int] = {}
+    for spec in signature.inputs:
+        if (values := (example or {}).get(spec.name)) is not None:
+            row = given[spec.name] = row_of(spec, values, spec.sizes[first:])
+            symbols.update(zip(spec.shape[first:], row.shape, strict=True))
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:
-        tail = spec.sizes[1:] if signature.batched else spec.sizes
-        given = (example or {}).get(spec.name)
-        if given is None:
-            fixed = tuple(1 if size < 0 else size for size in tail)
-            value: object = b"" if spec.dtype.hasobject else 1
-            row = np.full(fixed, value, spec.dtype)
-        else:
-            row = row_of(spec, given, tail)
+        row = given.get(spec.name, _blank(spec, spec.shape[first:], symbols))
         stacked = np.repeat(row[np.newaxis], rows, axis=0) if signature.batched else row
-        tensors[spec.name] = np.ascontiguousarray(stacked)
+        tensors[spec.name] = np.asarray(stacked, order="C")
+    signature.check(tensors)
     return tensors
+
+
+def _blank(spec: TensorSpec, dims: tuple[Dim, ...], symbols: Mapping[Dim, int]) -> Array:
+    """A row of ones or of empty strings, as long as the examples of other inputs make it."""
+    shape = [
+        dim if isinstance(dim, int) else symbols.get(dim, 1) if dim is not None else 1
+        for dim in dims
+    ]
+    value: object = b"" if spec.dtype.hasobject else 1
+    return np.full(shape, value, spec.dtype)
 
 
 def row_of(spec: TensorSpec, values: object, tail: tuple[int, ...]) -> Array:
     """One row from flat or nested values; raises InvalidInput if they do not fit."""
     try:
-        if spec.dtype.hasobject:
-            flat = np.array(
-                [
-                    v.encode() if isinstance(v, str) else v
-                    for v in np.ravel(np.array(values, object))
-                ],
-                dtype=object,
-            )
-        else:
-            flat = np.ravel(np.asarray(values, spec.dtype))
+        given = _texts(values) if spec.dtype.hasobject else _numbers(values, spec.dtype)
+        if len(given.shape) == len(tail) and all(
+            want in (-1, size) for want, size in zip(tail, given.shape, strict=True)
+        ):
+            return given
+        flat = given.ravel()
         known = int(np.prod([size for size in tail if size >= 0], dtype=np.int64))
         # One moving axis takes what is left; any further ones are 1.
         moving = [axis for axis, size in enumerate(tail) if size < 0]
@@ -179,8 +190,29 @@ def row_of(spec: TensorSpec, values: object, tail: tuple[int, ...]) -> Array:
         if moving and known:
             shape[moving[0]] = flat.size // known
         return flat.reshape(shape)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise InvalidInput(
             f"the example for {spec.name!r} does not fit {list(tail)} of {_kind(spec.dtype)}: "
             f"{error}"
         ) from error
+
+
+def _texts(values: object) -> Array:
+    given = np.array(values, object)
+    encoded = [value.encode() if isinstance(value, str) else value for value in given.flat]
+    if wrong := [value for value in encoded if not isinstance(value, bytes)]:
+        raise TypeError(f"{wrong[0]!r} is not a text")
+    flat = np.empty(given.size, object)
+    flat[:] = encoded
+    return flat.reshape(given.shape)
+
+
+def _numbers(values: object, dtype: np.dtype[np.generic]) -> Array:
+    with np.errstate(over="raise"):
+        numbers = np.asarray(values, dtype)
+    given = np.asarray(values)
+    # Left to itself, numpy cuts 1.5 to an integer and reads numbers from texts.
+    exact = dtype.kind == "f" or np.array_equal(numbers, given)
+    if given.dtype.kind not in "biuf" or not exact:
+        raise ValueError(f"not all of it is {dtype.name}")
+    return numbers

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from .datatypes import Array, datatype_of, tensor_to_bytes
-from .elements import NO_JSON_FORM
+from .elements import NO_JSON_FORM, kind_of
 from .errors import InvalidRequest
 from .request import InferRequest
 
@@ -64,7 +64,7 @@ def _wanted(request: InferRequest, outputs: Mapping[str, Array]) -> Sequence[tup
     for output in request.outputs:
         if output.name not in outputs:
             raise InvalidRequest(
-                f"unexpected output {output.name!r}: the model's outputs are {list(outputs)}"
+                f"unexpected output {kind_of(output.name)}: the model's outputs are {list(outputs)}"
             )
     return [
         (output.name, request.binary_outputs if output.binary is None else output.binary)
