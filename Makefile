@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test lint format load clean
+.PHONY: help install serve test lint format load bench clean
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint     check format, lint and types"
 	@echo "make format   format the code and fix what can be fixed"
 	@echo "make load     a few seconds of load on a server started for it"
+	@echo "make bench    measure the server on one core (needs Linux and wrk)"
 	@echo "make clean    remove everything that make has made"
 
 $(VENV)/pyvenv.cfg:
@@ -49,6 +50,9 @@ format: $(VENV)/.installed-dev
 
 load: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/run.py
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python load_tests/wrk.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out

@@ -5,7 +5,8 @@ batches any function; the modules beside it each decide one thing.
 """
 
 from .batcher import Batcher
-from .cost import CostModel
+from .cores import Cores
+from .cost import CostModel, Sample
 from .errors import (
     BatchingError,
     DeadlineExceeded,
@@ -13,6 +14,7 @@ from .errors import (
     QueueFull,
     Rejected,
     RunFailed,
+    TooLate,
     TooManyRows,
     WrongResults,
 )
@@ -25,6 +27,7 @@ __all__ = [
     "BatchObserver",
     "Batcher",
     "BatchingError",
+    "Cores",
     "CostModel",
     "DeadlineExceeded",
     "Draining",
@@ -33,8 +36,10 @@ __all__ = [
     "Rejected",
     "Reply",
     "RunFailed",
+    "Sample",
     "ThreadExecutor",
     "Ticket",
+    "TooLate",
     "TooManyRows",
     "WrongResults",
 ]

@@ -19,11 +19,15 @@ from typing import Any, Generic, Self, cast
 
 from .admission import Admission
 from .alarm import Alarm
+from .cores import Cores
+from .cost import CostModel
 from .errors import DeadlineExceeded, Draining, Rejected, RunFailed
 from .executor import Executor, ThreadExecutor
+from .forecast import Forecast
 from .isolate import Report, Run, run_isolated
 from .observer import BatchObserver
 from .parts import Divide, Rejoin, divided
+from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
 from .ticket import Batch, In, Out, Ticket
 
@@ -54,6 +58,9 @@ class Batcher(Generic[In, Out]):
         *,
         max_rows: int = 64,
         max_queue_rows: int = 4096,
+        cost: CostModel | None = None,
+        cores: Cores | None = None,
+        threads: int = 1,
         divide: Divide[In] | None = None,
         rejoin: Rejoin[Out] | None = None,
         executor: Executor | None = None,
@@ -64,6 +71,9 @@ class Batcher(Generic[In, Out]):
         run: the function; or one for each slot, if several batches may run at one time.
         max_rows: rows of the largest batch.
         max_queue_rows: rows that may wait; more are refused with `QueueFull`.
+        cost: what batches cost. With it the riders are chosen for the least cost, and who
+            would be late is refused; without, whoever comes first rides first.
+        cores, threads: the machine's tokens, shared with other batchers, and how many a run takes.
         divide, rejoin: how to cut a payload of more than `max_rows` rows into pieces,
             and how to make one result of theirs; without them it runs alone, uncut.
         executor: where it runs; a thread for each slot if not given. Not closed by `close`
@@ -71,8 +81,14 @@ class Batcher(Generic[In, Out]):
         clock: seconds, never going back; deadlines are instants of it.
         """
         self._runs = [run] if callable(run) else list(run)
-        self._queue: BatchQueue[In, Out] = BatchQueue(max_rows=max_rows)
+        self._cost = cost
+        self._queue: BatchQueue[In, Out] = BatchQueue(
+            Cheapest(cost, max_rows) if cost else FirstCome(max_rows)
+        )
+        self._max_rows = max_rows
+        self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(self._runs))
         self._admission = Admission(max_rows=max_queue_rows)
+        self._cores, self._threads = cores or Cores(len(self._runs)), threads
         self._divide, self._rejoin = divide, rejoin
         self._owns_executor = executor is None
         self._executor: Executor = executor or ThreadExecutor(len(self._runs))
@@ -121,11 +137,15 @@ class Batcher(Generic[In, Out]):
         key: Hashable = None,
         priority: int = 0,
         timeout_s: float = inf,
+        arrived: float | None = None,
     ) -> Ticket[In, Out]:
-        """A ticket that arrives now, for `carry` or `put`."""
-        now = self._clock()
+        """A ticket for `carry` or `put`, that arrives now or did so at an instant of the clock."""
+        now = self._clock() if arrived is None else arrived
         reply: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        return Ticket(payload, reply, now, rows, length, key, priority, now + timeout_s)
+        alone_s, work_s, _ = self._forecast.shares(rows, length)
+        return Ticket(
+            payload, reply, now, rows, length, key, priority, now + timeout_s, alone_s, work_s
+        )
 
     async def carry(self, ticket: Ticket[In, Out]) -> Out:
         """`submit` for who wants to look at the ticket afterwards. Its reply must be a future."""
@@ -142,22 +162,37 @@ class Batcher(Generic[In, Out]):
         For callers that have a reply of their own; on the event loop's thread only.
         """
         try:
-            self._admission.check(ticket.rows, waiting=self._queue.rows)
+            self.check(ticket.rows, ticket.length, ticket.priority, ticket.deadline)
         except Rejected as error:
             self._tell("refused", ticket, error)
             raise
-        if ticket.rows > self._queue.max_rows and self._divide and self._rejoin:
-            for part in divided(ticket, self._queue.max_rows, self._divide, self._rejoin):
+        if ticket.rows > self._max_rows and self._divide and self._rejoin:
+            for part in divided(ticket, self._max_rows, self._divide, self._rejoin):
                 self._queue.put(part)
         else:
             self._queue.put(ticket)
         self._tell("queued", ticket)
-        if ticket.deadline < self._alarm.at:
-            self._alarm.set(ticket.deadline)
+        if ticket.latest_start < self._alarm.at:
+            self._alarm.set(ticket.latest_start)
         if self._idle:
             idle = self._idle.popleft()
             if not idle.done():
                 idle.set_result(None)
+
+    def check(self, rows: int, length: int, priority: int, deadline: float) -> None:
+        """Raise the `Rejected` that such a ticket would get now, if it would get one."""
+        row_s = self._forecast.shares(1, length).work_s
+        self._admission.check_room(rows, waiting=self._queue.rows, row_s=row_s)
+        if deadline < inf:
+            now = self._clock()
+            answer_s = self._forecast.answer_s(
+                rows, length, now, priority=priority, deadline=deadline
+            )
+            self._admission.check_time(answer_s=answer_s, allowed_s=deadline - now)
+
+    def expected_s(self, rows: int = 1, length: int = 0) -> float:
+        """About how long a request that comes now will take; 0 without a cost model."""
+        return self._forecast.answer_s(rows, length, self._clock())
 
     def discard(self, ticket: Ticket[In, Out]) -> None:
         """Forget a ticket whose caller has gone. What rides already goes on riding."""
@@ -170,34 +205,25 @@ class Batcher(Generic[In, Out]):
 
     # --- the batch's side
 
-    async def _work(self, run: Run[In, Out]) -> None:
-        """One slot: take, run, scatter, for ever."""
+    async def _work(self, slot: int) -> None:
+        """One slot: wait for somebody, take, run, scatter, for ever."""
+        ended_at: float | None = None
         while True:
-            riders = await self._next_riders()
-            self._riding.append(riders)
-            try:
-                await self._ride(run, riders)
-            except Exception as error:
-                # Nothing that goes wrong with one batch may end the slot.
-                logger.exception("a batch of %d failed outside its run", len(riders))
-                failure = RunFailed("it could not be carried out")
-                failure.__cause__ = error
-                for ticket in riders:
-                    ticket.fail(failure)
-            finally:
-                self._riding.remove(riders)
-
-    async def _next_riders(self) -> Sequence[Ticket[In, Out]]:
-        while True:
+            if not self._queue.rows:
+                ended_at = None
+                await self._until_somebody_waits()
             await self._gather()
-            cut = self._queue.take(self._clock())
-            self._refuse(cut.overdue)
-            if cut.riders:
-                return cut.riders
-            self._rest()
-            idle = asyncio.get_running_loop().create_future()
-            self._idle.append(idle)
-            await idle
+            async with self._cores.turn(self._threads, self._queue.least_slack):
+                cut = self._queue.take(self._clock())
+                self._refuse(cut.overdue)
+                if cut.riders:
+                    ended_at = await self._carry_out(slot, cut.riders, ended_at)
+
+    async def _until_somebody_waits(self) -> None:
+        self._rest()
+        idle = asyncio.get_running_loop().create_future()
+        self._idle.append(idle)
+        await idle
 
     async def _gather(self) -> None:
         """Let those aboard who are at the door: requests whose bytes are here already.
@@ -207,30 +233,66 @@ class Batcher(Generic[In, Out]):
         two batches of 30 out of one of 4 and one of 56.
         """
         seen = quiet = 0
-        while self._queue.rows and self._queue.rows < self._queue.max_rows and quiet < QUIET_TURNS:
+        while 0 < self._queue.rows < self._max_rows and quiet < QUIET_TURNS:
             quiet = quiet + 1 if self._queue.rows == seen else 0
             seen = self._queue.rows
             await asyncio.sleep(0)
 
-    async def _ride(self, run: Run[In, Out], riders: Sequence[Ticket[In, Out]]) -> None:
-        batch = Batch(rows=sum(ticket.rows for ticket in riders), cut_at=self._clock())
+    async def _carry_out(
+        self, slot: int, riders: Sequence[Ticket[In, Out]], began: float | None
+    ) -> float | None:
+        """Run a batch whatever happens; when it ended, or None if that teaches nothing."""
+        self._riding.append(riders)
+        try:
+            return await self._ride(slot, riders, began)
+        except Exception as error:
+            # Nothing that goes wrong with one batch may end the slot.
+            logger.exception("a batch of %d failed outside its run", len(riders))
+            failure = RunFailed("it could not be carried out")
+            failure.__cause__ = error
+            for ticket in riders:
+                ticket.fail(failure)
+            return None
+        finally:
+            self._riding.remove(riders)
+
+    async def _ride(
+        self, slot: int, riders: Sequence[Ticket[In, Out]], began: float | None
+    ) -> float:
+        """Run a batch and answer its riders. `began`: when the slot's last batch ended."""
+        batch = Batch(
+            rows=sum(ticket.rows for ticket in riders),
+            length=max(ticket.length for ticket in riders),
+            cut_at=self._clock(),
+        )
+        self._forecast.begins(slot, batch.rows, batch.length, batch.cut_at)
         for ticket in riders:
             ticket.batch = batch
         self._tell("batch_cut", batch, riders)
         report: Report[Out] = await self._executor.run(
-            partial(run_isolated, run, [ticket.payload for ticket in riders])
+            partial(run_isolated, self._runs[slot], [ticket.payload for ticket in riders])
         )
         batch.ended_at, batch.run_s, batch.runs = self._clock(), report.run_s, report.runs
         for ticket, result in zip(riders, report.results, strict=True):
-            if isinstance(result, RunFailed):
+            if batch.ended_at > ticket.deadline:
+                ticket.fail(DeadlineExceeded(waited_s=batch.ended_at - ticket.arrived))
+            elif isinstance(result, RunFailed):
                 ticket.fail(result)
             else:
                 ticket.answer(result)
+        if self._cost and batch.runs == 1:
+            self._cost.observe(batch.rows, batch.length, batch.run_s)
+            if began is not None:
+                self._cost.observe_cycle(batch.rows, batch.run_s, batch.ended_at - began)
+        self._forecast.ends(slot)
         self._tell("batch_done", batch, riders)
+        return batch.ended_at
+
+    # --- deadlines
 
     def _on_deadline(self) -> None:
         self._refuse(self._queue.overdue(self._clock()))
-        self._alarm.set(self._queue.next_deadline())
+        self._alarm.set(self._queue.next_late_at())
 
     def _refuse(self, overdue: Sequence[Ticket[In, Out]]) -> None:
         now = self._clock()
@@ -250,8 +312,8 @@ class Batcher(Generic[In, Out]):
     def start(self) -> None:
         """Begin to take batches. On the event loop's thread, once."""
         self._slots = [
-            asyncio.create_task(self._work(run), name=f"batch slot {number}")
-            for number, run in enumerate(self._runs)
+            asyncio.create_task(self._work(slot), name=f"batch slot {slot}")
+            for slot in range(len(self._runs))
         ]
 
     @property

@@ -1,39 +1,170 @@
-"""What a batch costs: rows in, seconds out. Pure; made from measurements."""
+"""What a batch costs: rows and padded length in, seconds out.
 
-from bisect import bisect_left
-from collections.abc import Mapping
+    run(n, L)   = speed * (c0 + c1*n + c2*n*L + c3*n*L*L)
+    cycle(n, L) = run(n, L) + loop*n
+
+The four coefficients are fitted once, to what was measured at load: none of them
+negative, and in relative error, so that a run of 1 ms counts as much as one of 1 s.
+Models of fixed shape have L = 0 and two of them. Every run then corrects `speed`,
+and every cycle corrects `loop`: what the event loop's own work adds for a row,
+which for a tiny model is more than the model's.
+
+Pure: samples come in as arguments, and no clock is read.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from math import exp, log
+from typing import NamedTuple
 
 # A larger batch must be at least this much cheaper a row: smaller ones answer sooner.
 WORTH_IT = 0.03
 
+# How far one run may move the speed: it counts as at most this much slower or faster
+# than predicted (in logarithms), and a tenth of that is believed. One odd run in a
+# hundred moves nothing; a machine that is twice as slow is known after some 30.
+_SURPRISE = 0.3
+_BELIEF = 0.1
+
+_SHORTEST_S = 1e-7
+
+
+class Sample(NamedTuple):
+    """One run: its rows, the length they were padded to (0: fixed shape), and its seconds."""
+
+    rows: int
+    length: int
+    run_s: float
+
 
 class CostModel:
-    """Seconds that a run of so many rows takes, by what was measured at load."""
+    """Predicts, and learns from what really happened."""
 
-    def __init__(self, measured: Mapping[int, float]) -> None:
-        """`measured`: seconds for each of a few batch sizes, at least one."""
-        if not measured or min(measured) < 1 or min(measured.values()) <= 0:
-            raise ValueError(f"measurements must be of positive rows and times, got {measured!r}")
-        self._measured = dict(sorted(measured.items()))
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        """Fit to at least one sample; raises ValueError for samples that cannot be."""
+        measured = list(samples)
+        if not measured or any(s.rows < 1 or s.length < 0 or s.run_s <= 0 for s in measured):
+            raise ValueError(f"samples must be of positive rows and seconds, got {measured!r}")
+        self.coefficients = _fit(measured)
+        """c0 to c3, in seconds."""
+        self.speed = 1.0
+        """What runs take now, over what they took when they were measured."""
+        self.loop_s = 0.0
+        """Seconds that a row costs outside of the run."""
+        self.error = max(abs(self._shape(s.rows, s.length) / s.run_s - 1) for s in measured)
+        """The largest relative error of the fit."""
+        self._cheapest: dict[tuple[int, int], int] = {}
 
-    def predict(self, rows: int) -> float:
-        """Seconds for a run of so many rows; between two measurements, along a line."""
-        sizes = list(self._measured)
-        at = bisect_left(sizes, rows)
-        if at < len(sizes) and sizes[at] == rows:
-            return self._measured[rows]
-        if at == 0:
-            return self._measured[sizes[0]]
-        if at == len(sizes):
-            return self._measured[sizes[-1]] * rows / sizes[-1]
-        low, high = sizes[at - 1], sizes[at]
-        share = (rows - low) / (high - low)
-        return self._measured[low] * (1 - share) + self._measured[high] * share
+    def _shape(self, rows: int, length: int) -> float:
+        c0, c1, c2, c3 = self.coefficients
+        return max(_SHORTEST_S, c0 + rows * (c1 + length * (c2 + length * c3)))
 
-    def cheapest_rows(self) -> int:
-        """The measured size that costs least a row; the smaller one on a near tie."""
-        best, best_cost = 0, float("inf")
-        for rows, run_s in self._measured.items():
-            if run_s / rows < best_cost * (1 - WORTH_IT):
-                best, best_cost = rows, run_s / rows
-        return best
+    def predict(self, rows: int, length: int = 0) -> float:
+        """Seconds that a run of so many rows takes; always above zero."""
+        return self.speed * self._shape(rows, length)
+
+    def cycle(self, rows: int, length: int = 0) -> float:
+        """Seconds from one batch's end to the next one's, if it has so many rows."""
+        return self.predict(rows, length) + self.loop_s * rows
+
+    @property
+    def batch_s(self) -> float:
+        """What a batch costs before its first row."""
+        return self.speed * self.coefficients[0]
+
+    def row_s(self, length: int = 0) -> float:
+        """What one more row of this length adds."""
+        _, c1, c2, c3 = self.coefficients
+        return self.speed * (c1 + length * (c2 + length * c3)) + self.loop_s
+
+    def cheapest_rows(self, limit: int, length: int = 0) -> int:
+        """The smallest number of rows, up to `limit`, that is as good as the cheapest a row."""
+        known = self._cheapest.get((limit, length))
+        if known is None:
+            known = self._cheapest[limit, length] = self._find_cheapest(limit, length)
+            if len(self._cheapest) > 4096:
+                self._cheapest.clear()
+        return known
+
+    def _find_cheapest(self, limit: int, length: int) -> int:
+        # Neither the speed nor the loop's share, which is the same for every row, matters.
+        # With coefficients that are not negative the cost a row falls all the way.
+        wanted = (1 + WORTH_IT) * self._shape(limit, length) / limit
+        low, high = 1, limit
+        while low < high:
+            middle = (low + high) // 2
+            if self._shape(middle, length) / middle <= wanted:
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+    def observe(self, rows: int, length: int, run_s: float) -> None:
+        """Learn from a run."""
+        surprise = log(max(run_s, _SHORTEST_S) / self.predict(rows, length))
+        self.speed *= exp(_BELIEF * max(-_SURPRISE, min(_SURPRISE, surprise)))
+
+    def observe_cycle(self, rows: int, run_s: float, cycle_s: float) -> None:
+        """Learn from a busy slot's cycle: the seconds from its last batch's end to this one's."""
+        extra_s = max(0.0, cycle_s - run_s) / rows
+        # A pause of the whole process must not count as work.
+        believable_s = 2 * self.loop_s + 5e-5
+        self.loop_s += _BELIEF * (min(extra_s, believable_s) - self.loop_s)
+
+
+def _fit(samples: Sequence[Sample]) -> tuple[float, float, float, float]:
+    """Least squares of the relative error over coefficients that are not negative.
+
+    Four unknowns have 15 subsets: each is solved without bounds, and the best
+    solution that keeps them is the best there is.
+    """
+    columns = [_features(sample) for sample in samples]
+    scales = [max(column[k] for column in columns) or 1.0 for k in range(4)]
+    rows = [
+        [value / scale / sample.run_s for value, scale in zip(column, scales, strict=True)]
+        for column, sample in zip(columns, samples, strict=True)
+    ]
+    usable = [k for k in range(4) if any(row[k] for row in rows)]
+    best, best_error = [0.0] * 4, float("inf")
+    for count in range(1, len(usable) + 1):
+        for subset in combinations(usable, count):
+            solution = _solve(rows, subset)
+            if solution is None or min(solution) < 0:
+                continue
+            error = sum(
+                (sum(c * row[k] for c, k in zip(solution, subset, strict=True)) - 1) ** 2
+                for row in rows
+            )
+            # A term more must earn its place: it would fit the noise.
+            if error < best_error * 0.999:
+                best_error = error
+                best = [0.0] * 4
+                for c, k in zip(solution, subset, strict=True):
+                    best[k] = c / scales[k]
+    c0, c1, c2, c3 = best
+    return c0, c1, c2, c3
+
+
+def _features(sample: Sample) -> tuple[float, float, float, float]:
+    n, length = sample.rows, sample.length
+    return (1.0, float(n), float(n * length), float(n * length * length))
+
+
+def _solve(rows: Sequence[Sequence[float]], subset: Sequence[int]) -> list[float] | None:
+    """The least squares solution of rows @ x = 1 over some columns; None where it is not unique."""
+    size = len(subset)
+    # The normal equations, and their right side as the last column.
+    matrix = [
+        [sum(row[i] * row[j] for row in rows) for j in subset] + [sum(row[i] for row in rows)]
+        for i in subset
+    ]
+    for k in range(size):
+        pivot = max(range(k, size), key=lambda r: abs(matrix[r][k]))
+        matrix[k], matrix[pivot] = matrix[pivot], matrix[k]
+        if abs(matrix[k][k]) < 1e-12:
+            return None
+        for r in range(size):
+            if r != k:
+                factor = matrix[r][k] / matrix[k][k]
+                matrix[r] = [a - factor * b for a, b in zip(matrix[r], matrix[k], strict=True)]
+    return [matrix[k][size] / matrix[k][k] for k in range(size)]

@@ -3,6 +3,7 @@
 BatchingError
 ├── Rejected              never queued; safe to send again elsewhere
 │   ├── QueueFull         no room for so many rows now
+│   ├── TooLate           its answer would come after its deadline
 │   ├── TooManyRows       no room for so many rows ever
 │   └── Draining          this batcher is stopping
 ├── DeadlineExceeded      queued, but its time ran out first
@@ -22,9 +23,25 @@ class Rejected(BatchingError):
 class QueueFull(Rejected):
     """There is no room for this many rows now."""
 
-    def __init__(self, *, rows: int, waiting: int, limit: int) -> None:
+    def __init__(self, *, rows: int, waiting: int, limit: int, retry_after_s: float = 0.0) -> None:
         super().__init__(f"the queue is full: {waiting} of {limit} rows wait, {rows} more came")
         self.rows, self.waiting, self.limit = rows, waiting, limit
+        self.retry_after_s = retry_after_s
+
+
+class TooLate(Rejected):
+    """The answer would come after the deadline, by what is known of what waits."""
+
+    def __init__(self, *, expected_s: float, allowed_s: float, retry_after_s: float) -> None:
+        super().__init__(expected_s, allowed_s, retry_after_s)
+        self.expected_s, self.allowed_s = expected_s, allowed_s
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:  # written only if it is read: refusing must be cheap
+        return (
+            f"the answer would take {self.expected_s * 1e3:.3g} ms, "
+            f"but only {max(0.0, self.allowed_s) * 1e3:.3g} ms are allowed"
+        )
 
 
 class TooManyRows(Rejected):
@@ -43,10 +60,10 @@ class Draining(Rejected):
 
 
 class DeadlineExceeded(BatchingError):
-    """The request was queued, and its time ran out before it could run."""
+    """The request was queued, and its time ran out: before it could run, or while it ran."""
 
     def __init__(self, *, waited_s: float) -> None:
-        super().__init__(f"the request's time ran out after {waited_s * 1e3:.1f} ms in the queue")
+        super().__init__(f"the request's time ran out; {waited_s * 1e3:.1f} ms were not enough")
         self.waited_s = waited_s
 
 

@@ -64,6 +64,8 @@ def divided(
             whole.key,
             whole.priority,
             whole.deadline,
+            whole.alone_s * rows / whole.rows,
+            whole.work_s * rows / whole.rows,
         )
         tickets.append(reply.ticket)
     return tickets

@@ -1,25 +1,20 @@
-"""Which tickets leave next.
+"""Who waits, in which order, and who leaves next.
 
 A BatchQueue holds the waiting tickets of one model. It knows no clock, no event
-loop and no tensors: the caller passes `now` in and acts on what comes out.
+loop and no tensors: the caller passes `now` in and acts on what comes out. Who
+keeps the most urgent ticket company is the plan's choice.
 
-The most urgent ticket always rides: priority first, then deadline, then arrival.
-Its companions are the next most urgent with the same key. Rows are counted, not
-tickets; a ticket that does not fit is passed over for a smaller one behind it,
-which cannot starve it, because in its turn it is the most urgent.
+Order: priority first, then deadline, then arrival. Rows are counted, not tickets.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Hashable
 from math import inf
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Generic, NamedTuple
 
+from .plan import Plan
 from .ticket import In, Out, Ticket
-
-# How many tickets behind the most urgent one are looked at for company. It
-# bounds the cost of a cut while a long queue waits.
-WINDOW = 512
 
 _urgency = attrgetter("urgency")
 
@@ -31,17 +26,21 @@ class Cut(NamedTuple, Generic[In, Out]):
     overdue: list[Ticket[In, Out]]
 
 
-class BatchQueue(Generic[In, Out]):
-    """Waiting tickets, in lanes of one key and one priority, each in order of urgency."""
+class _Lane(list[Ticket[In, Out]]):
+    """The tickets of one key and one priority, in order of urgency, and their work together."""
 
-    def __init__(self, *, max_rows: int) -> None:
-        """`max_rows`: the rows of the largest batch."""
-        if max_rows < 1:
-            raise ValueError(f"max_rows must be at least 1, got {max_rows!r}")
-        self.max_rows = max_rows
+    work_s = 0.0
+
+
+class BatchQueue(Generic[In, Out]):
+    """Waiting tickets, in lanes of one key and one priority."""
+
+    def __init__(self, plan: Plan) -> None:
+        """`plan` chooses who rides."""
+        self.plan = plan
         self.rows = 0
         """Rows that wait, over all lanes."""
-        self._lanes: dict[tuple[int, Hashable], list[Ticket[In, Out]]] = {}
+        self._lanes: dict[tuple[int, Hashable], _Lane[In, Out]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._lanes.values()))
@@ -50,45 +49,65 @@ class BatchQueue(Generic[In, Out]):
         """Let a ticket wait."""
         lane = self._lanes.get((ticket.priority, ticket.key))
         if lane is None:
-            self._lanes[ticket.priority, ticket.key] = [ticket]
+            lane = self._lanes[ticket.priority, ticket.key] = _Lane()
+            lane.append(ticket)
         elif lane[-1].urgency <= ticket.urgency:
             # Nearly always: callers of one model have the same patience.
             lane.append(ticket)
         else:
             insort(lane, ticket, key=_urgency)
+        lane.work_s += ticket.work_s
         self.rows += ticket.rows
 
     def discard(self, ticket: Ticket[In, Out]) -> bool:
         """Take a ticket out, if it still waits; say whether it did."""
-        lane = self._lanes.get((ticket.priority, ticket.key), [])
+        name = (ticket.priority, ticket.key)
+        lane = self._lanes.get(name)
+        if lane is None:
+            return False
         for at in range(bisect_left(lane, ticket.urgency, key=_urgency), len(lane)):
             if lane[at] is ticket:
                 del lane[at]
-                self.rows -= ticket.rows
-                if not lane:
-                    del self._lanes[ticket.priority, ticket.key]
+                self._left(name, lane, [ticket])
                 return True
             if lane[at].urgency != ticket.urgency:
                 break
         return False
 
-    def next_deadline(self) -> float:
-        """The earliest deadline of a waiting ticket; inf if there is none."""
-        return min((lane[0].deadline for lane in self._lanes.values()), default=inf)
+    def ahead_s(self, priority: int, deadline: float) -> float:
+        """The work of the tickets that would leave before one of such urgency."""
+        ahead_s = 0.0
+        for (lanes_priority, _), lane in self._lanes.items():
+            if lanes_priority > priority:
+                continue
+            if lanes_priority < priority or lane[-1].deadline <= deadline:
+                ahead_s += lane.work_s
+            else:
+                # Tickets of one model are alike: so many of them, so much of the work.
+                before = bisect_left(lane, (deadline, inf), key=_urgency)
+                ahead_s += lane.work_s * before / len(lane)
+        return ahead_s
+
+    def next_late_at(self) -> float:
+        """The earliest instant at which a waiting ticket becomes too late; inf if none will."""
+        return min((lane[0].latest_start for lane in self._lanes.values()), default=inf)
+
+    def least_slack(self) -> float:
+        """The latest start of the most urgent ticket; inf while nobody waits."""
+        return self._most_urgent()[1][0].latest_start if self._lanes else inf
 
     def overdue(self, now: float) -> list[Ticket[In, Out]]:
-        """Take out and return every ticket whose deadline has passed."""
+        """Take out and return those who would be late even if they ran alone now."""
         late: list[Ticket[In, Out]] = []
         for name, lane in list(self._lanes.items()):
             gone = 0
-            while gone < len(lane) and lane[gone].deadline <= now:
+            while gone < len(lane) and lane[gone].latest_start <= now:
                 gone += 1
             if gone:
-                late += lane[:gone]
+                leaving = lane[:gone]
+                late += leaving
                 del lane[:gone]
-                if not lane:
-                    del self._lanes[name]
-        self.rows -= sum(ticket.rows for ticket in late)
+                self._left(name, lane, leaving)
         return late
 
     def take(self, now: float) -> Cut[In, Out]:
@@ -97,38 +116,42 @@ class BatchQueue(Generic[In, Out]):
         The batch is empty only if nobody is left to ride.
         """
         overdue = self.overdue(now)
-        riders: list[Ticket[In, Out]] = []
-        while self._lanes and not riders:
-            riders = self._cut()
-        return Cut(riders, overdue)
+        while self._lanes:
+            if riders := self._cut(now):
+                return Cut(riders, overdue)
+        return Cut([], overdue)
 
-    def _cut(self) -> list[Ticket[In, Out]]:
-        """The most urgent ticket and its company; empty if their callers have all gone."""
-        (_, key), _ = min(self._lanes.items(), key=lambda item: (item[0][0], item[1][0].urgency))
-        riders: list[Ticket[In, Out]] = []
-        free, seen = self.max_rows, 0
-        for name in sorted((name for name in self._lanes if name[1] == key), key=itemgetter(0)):
-            lane = self._lanes[name]
-            window = lane[: WINDOW - seen]
-            seen += len(window)
-            passed_over: list[Ticket[In, Out]] = []
-            for ticket in window:
-                if ticket.reply.done():
-                    self.rows -= ticket.rows  # its caller has gone
-                # The most urgent one rides whatever its size: a ticket larger than
-                # the largest batch must not block the queue for ever.
-                elif ticket.rows <= free or not riders:
-                    riders.append(ticket)
-                    free -= ticket.rows
-                else:
-                    passed_over.append(ticket)
-            lane[: len(window)] = passed_over
-            if not lane:
-                del self._lanes[name]
-            if free <= 0 or seen >= WINDOW:
-                break
-        self.rows -= sum(ticket.rows for ticket in riders)
+    def _most_urgent(self) -> tuple[tuple[int, Hashable], _Lane[In, Out]]:
+        return min(self._lanes.items(), key=lambda item: (item[0][0], item[1][0].urgency))
+
+    def _cut(self, now: float) -> list[Ticket[In, Out]]:
+        """The most urgent ticket and its company; empty if everybody looked at has gone."""
+        (_, key), _ = self._most_urgent()
+        lanes = sorted(
+            ((name, lane) for name, lane in self._lanes.items() if name[1] == key),
+            key=lambda item: item[0][0],
+        )
+        wanted = self.plan.window
+        looked_at = [(name, lane, lane[:wanted]) for name, lane in lanes]
+        window = [t for _, _, part in looked_at for t in part if not t.reply.done()][:wanted]
+        riders = list(self.plan.riders(window, now)) if window else []
+        leaving = set(map(id, riders))
+        for name, lane, part in looked_at:
+            out = [t for t in part if id(t) in leaving or t.reply.done()]
+            if out:
+                gone = set(map(id, out))
+                lane[: len(part)] = [t for t in part if id(t) not in gone]
+                self._left(name, lane, out)
         return riders
+
+    def _left(
+        self, name: tuple[int, Hashable], lane: _Lane[In, Out], tickets: list[Ticket[In, Out]]
+    ) -> None:
+        """Count out tickets that have been taken from a lane."""
+        self.rows -= sum(ticket.rows for ticket in tickets)
+        lane.work_s -= sum(ticket.work_s for ticket in tickets)
+        if not lane:
+            del self._lanes[name]
 
     def clear(self) -> list[Ticket[In, Out]]:
         """Take out and return everything."""

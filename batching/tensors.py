@@ -2,10 +2,12 @@
 
 A payload is a mapping from a tensor's name to an array whose first axis is the
 batch axis. All payloads of one call have the same names, types and tails (the
-shape after the batch axis); the ticket's key sees to that.
+shape after the batch axis); the ticket's key sees to that. Only tensors that are
+padded may differ along axis 1: they are made as long as the longest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +16,18 @@ from .errors import RunFailed
 
 Array = NDArray[np.generic]
 Tensors = Mapping[str, Array]
+Key = tuple[str, str, tuple[int, ...]]
+"""A buffer's tensor, type and tail."""
 
 # Shapes that one stacker keeps buffers for. Models with fixed shapes need one;
 # with moving shapes the oldest is dropped, so that memory stays flat.
 MAX_BUFFERS = 16
+# And what they may take together. Where an axis may have any size it is a caller
+# who chooses it, and a buffer is made for many rows of it.
+MAX_BYTES = 128 * 2**20
+# A buffer for padded tensors is made for lengths up to a multiple of this, so that
+# it is made anew only a few times until the longest has come.
+LENGTH_STEP = 32
 
 
 class WrongRows(RunFailed):
@@ -33,36 +43,74 @@ class Stacker:
     What `stack` returns is good until the next call of `stack`.
     """
 
-    def __init__(self, max_rows: int) -> None:
-        """`max_rows`: the rows that a buffer is made for; more are stacked without one."""
+    def __init__(self, max_rows: int, padding: Mapping[str, int | float] | None = None) -> None:
+        """
+        max_rows: the rows that a buffer is made for; more are stacked without one.
+        padding: the tensors that are padded along axis 1, and what with.
+        """
         self._max_rows = max_rows
-        self._buffers: dict[tuple[str, str, tuple[int, ...]], Array] = {}
+        self._padding = padding or {}
+        self._buffers: dict[Key, Array] = {}
 
     def stack(self, payloads: Sequence[Tensors]) -> Tensors:
         """One copy of every row; no copy at all for a single payload."""
         if len(payloads) == 1:
             return payloads[0]
-        return {
-            name: self._stack(name, [payload[name] for payload in payloads]) for name in payloads[0]
-        }
+        stacked: dict[str, Array] = {}
+        for name in payloads[0]:
+            parts = [payload[name] for payload in payloads]
+            pad = self._padding.get(name)
+            stacked[name] = self._stack(name, parts) if pad is None else self._pad(name, parts, pad)
+        return stacked
 
     def owns(self, array: Array) -> bool:
         """Whether the array is a view into one of the buffers."""
         return any(np.may_share_memory(array, buffer) for buffer in self._buffers.values())
 
+    @property
+    def _bytes(self) -> int:
+        return sum(buffer.nbytes for buffer in self._buffers.values())
+
     def _stack(self, name: str, parts: list[Array]) -> Array:
-        rows = sum(map(len, parts))
-        first = parts[0]
-        if first.dtype.hasobject or rows > self._max_rows:
-            return np.concatenate(parts)
-        shape = (name, first.dtype.str, first.shape[1:])
-        buffer = self._buffers.get(shape)
-        if buffer is None:
-            if len(self._buffers) >= MAX_BUFFERS:
+        shape = (sum(map(len, parts)), *parts[0].shape[1:])
+        key, row = (name, parts[0].dtype.str, shape[1:]), prod(shape[1:])
+        return np.concatenate(parts, out=self._room(shape, parts[0].dtype, key, row))
+
+    def _pad(self, name: str, parts: list[Array], pad: int | float) -> Array:
+        tail = parts[0].shape[2:]
+        length = max(part.shape[1] for part in parts)
+        shape = (sum(map(len, parts)), length, *tail)
+        # One buffer for all lengths, and as long as the longest so far.
+        key = (name, parts[0].dtype.str, (-1, *tail))
+        row = -(-length // LENGTH_STEP) * LENGTH_STEP * prod(tail)
+        stacked = self._room(shape, parts[0].dtype, key, row)
+        start = 0
+        for part in parts:
+            end, own = start + len(part), part.shape[1]
+            stacked[start:end, :own] = part
+            stacked[start:end, own:] = pad
+            start = end
+        return stacked
+
+    def _room(
+        self, shape: tuple[int, ...], dtype: np.dtype[np.generic], key: Key, row: int
+    ) -> Array:
+        """An array to be filled, out of the buffer of this key if it is of a size to keep.
+
+        `row`: the elements that the buffer is to have for each row, at least.
+        """
+        size = self._max_rows * row * dtype.itemsize
+        if dtype.hasobject or shape[0] > self._max_rows or size > MAX_BYTES:
+            return np.empty(shape, dtype)
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.nbytes < size:
+            self._buffers.pop(key, None)
+            while len(self._buffers) >= MAX_BUFFERS or self._bytes + size > MAX_BYTES:
                 del self._buffers[next(iter(self._buffers))]
-            buffer = np.empty((self._max_rows, *first.shape[1:]), first.dtype)
-            self._buffers[shape] = buffer
-        return np.concatenate(parts, out=buffer[:rows])
+            buffer = self._buffers[key] = np.empty(self._max_rows * row, dtype)
+        # Buffers are flat, so that every batch is a prefix that lies in one piece, as
+        # engines ask for: the corner of a larger rectangle would not.
+        return buffer[: prod(shape)].reshape(shape)
 
 
 def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors]:
@@ -86,10 +134,16 @@ def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors]:
 
 
 def batched(
-    run: Callable[[Tensors], Tensors], *, max_rows: int
+    run: Callable[[Tensors], Tensors],
+    *,
+    max_rows: int,
+    padding: Mapping[str, int | float] | None = None,
 ) -> Callable[[Sequence[Tensors]], Sequence[Tensors]]:
-    """Make a function of one batch of tensors into one of many payloads. For one slot."""
-    stacker = Stacker(max_rows)
+    """Make a function of one batch of tensors into one of many payloads. For one slot.
+
+    `padding`: see Stacker. Outputs are not cut back: none may be longer for the padding.
+    """
+    stacker = Stacker(max_rows, padding)
 
     def run_payloads(payloads: Sequence[Tensors]) -> Sequence[Tensors]:
         outputs = run(stacker.stack(payloads))

@@ -33,6 +33,8 @@ class Batch:
     cut_at: float
     ended_at: float = 0.0
     run_s: float = 0.0
+    length: int = 0
+    """What its rows were padded to; 0 where there is no padding."""
     runs: int = 1  # more than one if it failed and its members were run apart
 
 
@@ -54,8 +56,17 @@ class Ticket(Generic[In, Out]):
     """Smaller is more urgent, before any deadline."""
     deadline: float = inf
     """The instant after which nobody wants the answer."""
+    alone_s: float = 0.0
+    """What it takes if it rides alone: once `deadline - alone_s` has passed, it is late."""
+    work_s: float = 0.0
+    """Its share of a well-filled batch: what it adds to the wait of those behind it."""
     batch: Batch | None = field(default=None, init=False)
     """The batch that it rides in, once it does."""
+
+    @property
+    def latest_start(self) -> float:
+        """The last instant at which it may begin to run, alone, and be in time."""
+        return self.deadline - self.alone_s
 
     @property
     def urgency(self) -> tuple[float, float]:

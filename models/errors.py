@@ -4,7 +4,8 @@ ModelError
 ├── BadModel          the file, its folder or its settings cannot be used; says what to do
 ├── ModelNotFound     no model of that name, or no such version
 ├── ModelNotReady     it is known, and loading, unloading or failed
-└── InvalidInput      the tensors are not what the model's signature asks for
+├── InvalidInput      the tensors are not what the model's signature asks for
+└── PipelineFailed    the model's own code before or after it failed, or gave what does not fit
 """
 
 
@@ -35,3 +36,11 @@ class ModelNotReady(ModelError):
 
 class InvalidInput(ModelError):
     """The caller's tensors do not fit the model."""
+
+
+class PipelineFailed(ModelError):
+    """A model's pipeline.py broke; no fault of the caller. What happened is in the log."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the pipeline of model {name!r} failed; the server's log says why")
+        self.name = name

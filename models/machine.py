@@ -12,10 +12,10 @@ def usable_cores(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> int:
     """Cores that this process may keep busy: its affinity or its quota, whichever is less.
 
     A container's quota is not in `os.cpu_count()`; threads beyond it only make each
-    other wait. At least 1.
+    other wait, and so do those on the part of a core. At least 1.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.ceil(min(allowed or 1, cpu_quota(cgroups, own_group))))
+    return max(1, math.floor(min(allowed or 1, cpu_quota(cgroups, own_group))))
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> float:

@@ -1,14 +1,19 @@
 """ONNX files through onnxruntime. The only file that imports it."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
-from .errors import BadModel, InvalidInput
-from .signature import Array, Dim, Signature, Tensors, TensorSpec
+# Newer builds of the engine report home unless told not to. A server that takes other
+# people's data, maybe in a network of its own, must not; whoever wants it can set it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort  # noqa: E402
+
+from .errors import BadModel, InvalidInput  # noqa: E402
+from .signature import Array, Dim, Signature, Tensors, TensorSpec  # noqa: E402
 
 VERSION: str = ort.__version__
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .signature import Tensors
 
-SIZES = (1, 2, 4, 8, 16, 32, 64)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 REPEATS = 5
 
 

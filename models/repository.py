@@ -3,6 +3,8 @@
 mnist.onnx                        a model named mnist, version 1
 models/<name>/<version>/model.onnx   a repository, as Triton and KServe lay it out
 models/<name>/model.toml             settings of all versions of <name>, optional
+models/<name>/pipeline.py            what goes before and after it (see pipeline.py), optional
+models/<name>/tokenizer.json         the same for a model of text, optional
 """
 
 import os
@@ -16,6 +18,8 @@ from .errors import BadModel
 
 MODEL_FILE = "model.onnx"
 CONFIG_FILE = "model.toml"
+PIPELINE_FILE = "pipeline.py"
+TOKENIZER_FILE = "tokenizer.json"
 
 # A name is a path segment of URLs, a label of metrics and a word in logs.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -34,6 +38,15 @@ class ModelSource:
     path: Path
     """The ONNX file."""
     config: ModelConfig
+    folder: Path | None = None
+    """Where `model.toml` is, or would be; None for a lone ONNX file."""
+
+    def beside(self, name: str) -> Path | None:
+        """A file of this name that goes with the model; the version's own before the model's."""
+        if self.folder is None:
+            return None
+        files = (self.path.parent / name, self.folder / name)
+        return next((file for file in files if file.is_file()), None)
 
 
 def find_models(paths: Iterable[Path]) -> list[ModelSource]:
@@ -77,7 +90,10 @@ def _newest(folder: Path, versions: dict[int, Path], root: Path) -> ModelSource:
     # Its own name, not that of what it may be a link to; and a name even for ".".
     name = _named(Path(os.path.abspath(folder)).name, folder)
     config = read_config(_within(root, folder / CONFIG_FILE))
-    return ModelSource(name, str(version), versions[version], config)
+    source = ModelSource(name, str(version), versions[version], config, folder)
+    for file in filter(None, map(source.beside, (PIPELINE_FILE, TOKENIZER_FILE))):
+        _within(root, file)
+    return source
 
 
 def _versions(folder: Path, root: Path) -> dict[int, Path]:

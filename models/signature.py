@@ -7,7 +7,7 @@ batch with. It knows no engine and no protocol.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,23 @@ from .errors import InvalidInput
 
 Array = NDArray[np.generic]
 Tensors = Mapping[str, Array]
+
+DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
+}
+"""Types by the names that the Open Inference Protocol, and so `model.toml`, has for them."""
 
 Dim = int | str | None
 """A size; or a symbol, which may be any size but the same wherever it stands; or any size."""
@@ -29,6 +46,8 @@ class TensorSpec:
     dtype: np.dtype[np.generic]
     """`object` for tensors of byte strings."""
     shape: tuple[Dim, ...]
+    pad: int | float | None = None
+    """What makes rows of different lengths, along axis 1, equally long; None if nothing may."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -101,7 +120,8 @@ class Signature:
                     if shape[axis] != dim:
                         raise self._wrong_shape(spec, shape)
                 elif axis or not self.batched:
-                    free.append(shape[axis])
+                    if axis != 1 or spec.pad is None:
+                        free.append(shape[axis])
                     if dim is not None:
                         size, where = symbols.setdefault(dim, (shape[axis], spec.name))
                         if size != shape[axis]:
@@ -154,7 +174,8 @@ def sample(
     for spec in signature.inputs:
         if (values := (example or {}).get(spec.name)) is not None:
             row = given[spec.name] = row_of(spec, values, spec.sizes[first:])
-            symbols.update(zip(spec.shape[first:], row.shape, strict=True))
+            dims = zip(spec.shape[first:], row.shape, strict=True)
+            symbols |= {dim: size for dim, size in dims if isinstance(dim, str)}
     tensors: dict[str, Array] = {}
     for spec in signature.inputs:
         row = given.get(spec.name, _blank(spec, spec.shape[first:], symbols))
@@ -166,10 +187,7 @@ def sample(
 
 def _blank(spec: TensorSpec, dims: tuple[Dim, ...], symbols: Mapping[Dim, int]) -> Array:
     """A row of ones or of empty strings, as long as the examples of other inputs make it."""
-    shape = [
-        dim if isinstance(dim, int) else symbols.get(dim, 1) if dim is not None else 1
-        for dim in dims
-    ]
+    shape = [dim if isinstance(dim, int) else symbols.get(dim, 1) for dim in dims]
     value: object = b"" if spec.dtype.hasobject else 1
     return np.full(shape, value, spec.dtype)
 
@@ -177,7 +195,7 @@ def _blank(spec: TensorSpec, dims: tuple[Dim, ...], symbols: Mapping[Dim, int]) 
 def row_of(spec: TensorSpec, values: object, tail: tuple[int, ...]) -> Array:
     """One row from flat or nested values; raises InvalidInput if they do not fit."""
     try:
-        given = _texts(values) if spec.dtype.hasobject else _numbers(values, spec.dtype)
+        given = byte_strings(values) if spec.dtype.hasobject else _numbers(values, spec.dtype)
         if len(given.shape) == len(tail) and all(
             want in (-1, size) for want, size in zip(tail, given.shape, strict=True)
         ):
@@ -197,7 +215,8 @@ def row_of(spec: TensorSpec, values: object, tail: tuple[int, ...]) -> Array:
         ) from error
 
 
-def _texts(values: object) -> Array:
+def byte_strings(values: object) -> Array:
+    """An array of byte strings from texts and byte strings; TypeError if there is anything else."""
     given = np.array(values, object)
     encoded = [value.encode() if isinstance(value, str) else value for value in given.flat]
     if wrong := [value for value in encoded if not isinstance(value, bytes)]:

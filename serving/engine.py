@@ -1,17 +1,14 @@
-"""The way of a request, from decoded tensors to outputs.
+"""All models behind one door.
 
-    decode ─► check ─► admit ─► queue ─► plan ─► stack ─► run ─► scatter ─► encode
-
-Every door (HTTP, and what else there is) calls `infer` with decoded tensors. The
-engine also owns the deployments: it loads them, one after the other, off the
-event loop, and stops them in order.
+Every door (HTTP, and what else there is) asks for a `deployment` and calls its
+`infer` with decoded tensors. The engine loads the models, one after the other and
+off the event loop, gives each its deployment, and stops them in order.
 """
 
 import asyncio
 import logging
-from dataclasses import dataclass
 
-from batching import Batch
+from batching import Cores
 from models import (
     BadModel,
     Model,
@@ -19,7 +16,6 @@ from models import (
     ModelNotReady,
     ModelSource,
     Registry,
-    Tensors,
     load,
     usable_cores,
 )
@@ -30,55 +26,22 @@ from .settings import Settings
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Answer:
-    """A model's outputs, and how the request fared."""
-
-    model_name: str
-    model_version: str
-    outputs: Tensors
-    waited_s: float
-    batch: Batch | None
-
-
 class Engine:
-    """All deployments behind one `infer`."""
+    """All deployments, and their life."""
 
     def __init__(self, sources: list[ModelSource], settings: Settings) -> None:
         self.settings = settings
         self.registry = Registry(sources)
         self.deployments: dict[str, Deployment] = {}
+        self._cores = Cores(usable_cores())
         self.draining = False
         self.sources = sources
         self._loading: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
         self._failure: BadModel | None = None
 
-    async def infer(self, name: str, version: str | None, inputs: Tensors) -> Answer:
-        """Run the inputs through the model, together with whoever else is there.
-
-        Raises ModelError for what is wrong with the request, BatchingError for what
-        went wrong on the way. Cancel it when the caller has gone.
-        """
-        deployment = self._deployment(name, version)
-        checked = deployment.signature.check(inputs)
-        ticket = deployment.batcher.ticket(
-            inputs,
-            rows=max(1, checked.rows),
-            key=checked.key,
-            timeout_s=deployment.slo_s,
-        )
-        outputs = await deployment.batcher.carry(ticket)
-        batch = ticket.batch
-        waited_s = batch.cut_at - ticket.arrived if batch else 0.0
-        return Answer(deployment.name, deployment.version, outputs, waited_s, batch)
-
-    def wait_s(self, name: str) -> float:
-        """About how long a request for this model waits for its answer; 0 if there is none."""
-        deployment = self.deployments.get(name)
-        return deployment.wait_s if deployment else 0.0
-
-    def _deployment(self, name: str, version: str | None) -> Deployment:
+    def deployment(self, name: str, version: str | None) -> Deployment:
+        """What answers for this model; raises ModelNotFound or ModelNotReady."""
         deployment = self.deployments.get(name)
         if deployment is None:
             self.registry.get(name, version)  # says what is wrong with it
@@ -119,10 +82,9 @@ class Engine:
             raise self._failure
 
     async def _load_all(self) -> None:
-        cores = usable_cores()
         for source in self.sources:
             try:
-                model = await asyncio.to_thread(load, source, cores=cores)
+                model = await asyncio.to_thread(load, source, cores=self._cores.count)
                 self._deploy(model)
             except Exception as error:
                 if not isinstance(error, BadModel):
@@ -133,7 +95,7 @@ class Engine:
         self._loaded.set()
 
     def _deploy(self, model: Model) -> None:
-        deployment = Deployment(model, self.settings)
+        deployment = Deployment(model, self.settings, self._cores)
         deployment.batcher.start()
         self.deployments[deployment.name] = deployment
         self.registry.enter(model)

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Final
+from math import ceil
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -12,6 +13,7 @@ from batching import (
     Draining,
     QueueFull,
     RunFailed,
+    TooLate,
     TooManyRows,
 )
 from models import InvalidInput, ModelError, ModelNotFound, ModelNotReady
@@ -47,6 +49,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     TooManyRows: 413,
     UnsupportedEncoding: 415,
     QueueFull: 429,
+    TooLate: 429,
     RunFailed: 500,
     ModelNotReady: 503,
     Draining: 503,
@@ -62,11 +65,20 @@ def status_of(error: Exception) -> int:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
+MAX_MESSAGE = 1000
+"""Characters. A caller's own words come back in some messages, and may be megabytes."""
+
+
 def message_of(error: Exception) -> str:
     """What a caller may know of an error: never what we did not write for it.
 
     A failed run tells the engine's own words to the log only.
     """
+    message = _message_of(error)
+    return message if len(message) <= MAX_MESSAGE else message[:MAX_MESSAGE] + "…"
+
+
+def _message_of(error: Exception) -> str:
     cause = error.__cause__
     if isinstance(error, RunFailed):
         if isinstance(cause, InvalidInput):
@@ -79,9 +91,24 @@ def message_of(error: Exception) -> str:
     return "internal error; the server's log says more"
 
 
-def reply_to(error: Exception) -> tuple[int, bytes]:
-    """The HTTP status and the JSON body that answer an error."""
+class Reply(NamedTuple):
+    """How an error is answered over HTTP."""
+
+    status: int
+    body: bytes
+    headers: list[tuple[bytes, bytes]]
+
+
+def reply_to(error: Exception) -> Reply:
+    """The HTTP status, JSON body and headers that answer an error."""
     # A run that failed because of what the caller sent is the caller's mistake.
     cause = error.__cause__ if isinstance(error, RunFailed) else None
     status = status_of(cause if isinstance(cause, InvalidInput) else error)
-    return status, orjson.dumps({"error": message_of(error)})
+    headers = [(b"content-type", b"application/json")]
+    if isinstance(error, (QueueFull, TooLate)):
+        # Whole seconds are all that the header knows.
+        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after_s))))
+    elif isinstance(error, BodyTooLarge):
+        # What is left of the body is not worth reading to get to a next request.
+        headers.append((b"connection", b"close"))
+    return Reply(status, orjson.dumps({"error": message_of(error)}), headers)

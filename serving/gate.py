@@ -7,18 +7,23 @@ goes on to the application.
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from .engine import Answer, Engine
+from batching import TooLate
+
+from .deployment import Answer
+from .engine import Engine
 from .errors import BodyTooLarge, UnsupportedEncoding, reply_to
 from .protocol import InvalidRequest, decode, encode
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _INFER = re.compile(rb"/v2/models/([^/]+)(?:/versions/([0-9]+))?/infer")
@@ -29,6 +34,19 @@ _BINARY = (b"content-type", b"application/octet-stream")
 # Watching for a caller to hang up costs 6 µs a request, and saves one row if it does.
 # Where the answer comes sooner than this, that never pays.
 WATCH_FROM_S = 0.05
+
+
+# Bodies up to here are looked into for a timeout of their own before a refusal.
+PEEK_BYTES = 65536
+
+
+class Head(NamedTuple):
+    """What a request's headers say."""
+
+    json_length: int | None
+    length: int
+    """0 where it is not said."""
+    timeout_s: float | None
 
 
 class CallerLeft(Exception):
@@ -74,59 +92,76 @@ class Inference:
         """Answer one request, right or wrong."""
         try:
             status = 200
-            headers, body = await self._infer(name, version, scope, receive)
+            headers, body = await self._infer(name, version, scope["headers"], receive)
         except CallerLeft:
             return
         except Exception as error:
-            status, body = reply_to(error)
-            headers = [_JSON]
-            if isinstance(error, BodyTooLarge):
-                # What is left of the body is not worth reading to get to a next request.
-                headers.append((b"connection", b"close"))
+            status, body, headers = reply_to(error)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _infer(
-        self, name: str, version: str | None, scope: Message, receive: Receive
-    ) -> tuple[list[tuple[bytes, bytes]], bytes]:
-        json_length = self._check_headers(scope["headers"])
-        body = await self._read(receive)
-        request = decode(body, json_length)
-        call = self._engine.infer(name, version, request.inputs)
-        if self._engine.wait_s(name) < WATCH_FROM_S:
-            answer = await call
-        else:
-            answer = await _while_there(call, receive)
-        encoded = encode(answer.model_name, answer.model_version, request, answer.outputs)
+        self, name: str, version: str | None, headers: Headers, receive: Receive
+    ) -> tuple[Headers, bytes]:
+        arrived = time.monotonic()
+        head = self._read_head(headers)
+        deployment = self._engine.deployment(name, version)
+        patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
+        try:
+            expected_s = deployment.look(arrived + patience_s)
+            body = await self._read(receive)
+        except TooLate:
+            # Saying no must cost far less than saying yes: nothing is read. But a small
+            # body may say that its caller has more time than the model's own limit.
+            if head.timeout_s is not None or head.length > PEEK_BYTES:
+                raise
+            body = await self._read(receive)
+            if b'"timeout"' not in body:
+                raise
+            expected_s = patience_s
+        request = decode(body, head.json_length)
+        call = deployment.infer(
+            request.inputs,
+            arrived=arrived,
+            timeout_s=head.timeout_s if request.timeout_s is None else request.timeout_s,
+            priority=request.priority,
+        )
+        answer = await (call if expected_s < WATCH_FROM_S else _while_there(call, receive))
+        done = time.monotonic()
+        encoded = encode(deployment.name, deployment.version, request, answer.outputs)
         if encoded.json_length is None:
-            headers = [_JSON]
+            reply_headers = [_JSON]
         else:
             length = b"%d" % encoded.json_length
-            headers = [_BINARY, (b"inference-header-content-length", length)]
+            reply_headers = [_BINARY, (b"inference-header-content-length", length)]
         if batch := answer.batch:
-            timing = b"queue;dur=%.3f, run;dur=%.3f, batch;desc=%d"
-            values = (answer.waited_s * 1e3, batch.run_s * 1e3, batch.rows)
-            headers.append((b"server-timing", timing % values))
-        return headers, encoded.body
+            encode_s = time.monotonic() - done
+            timing = b"queue;dur=%.3f, run;dur=%.3f, encode;dur=%.3f, batch;desc=%d" % (
+                answer.waited_s * 1e3,
+                batch.run_s * 1e3,
+                encode_s * 1e3,
+                batch.rows,
+            )
+            reply_headers.append((b"server-timing", timing))
+        return reply_headers, encoded.body
 
-    def _check_headers(self, headers: list[tuple[bytes, bytes]]) -> int | None:
-        """Refuse what need not be read; else the length of the JSON, if that is given."""
-        json_length = None
+    def _read_head(self, headers: Headers) -> Head:
+        """What the headers say; raises for what makes reading the body needless."""
+        json_length = timeout_s = None
+        content_length = 0
         for name, value in headers:
             if name == b"inference-header-content-length":
-                if not value.isdigit() or len(value) > 18:
-                    raise InvalidRequest(
-                        "Inference-Header-Content-Length: expected a whole number, "
-                        f"got {value[:40].decode('latin-1')!r}"
-                    )
-                json_length = int(value)
+                json_length = _whole("Inference-Header-Content-Length", value)
             elif name == b"content-length":
-                if int(value) > self._max_body_bytes:
+                content_length = _whole("Content-Length", value)
+                if content_length > self._max_body_bytes:
                     raise BodyTooLarge(self._max_body_bytes)
+            elif name == b"x-request-timeout-ms":
+                timeout_s = _whole("X-Request-Timeout-Ms", value) / 1e3
             elif name == b"content-encoding" and value.lower() != b"identity":
                 raise UnsupportedEncoding(value.decode("latin-1"))
-        return json_length
+        return Head(json_length, content_length, timeout_s)
 
     async def _read(self, receive: Receive) -> bytes:
         """The body, within its bound whatever was announced."""
@@ -146,6 +181,13 @@ class Inference:
         if len(body) > self._max_body_bytes:
             raise BodyTooLarge(self._max_body_bytes)
         return body
+
+
+def _whole(header: str, value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        shown = value[:40].decode("latin-1")
+        raise InvalidRequest(f"{header}: expected a whole number, got {shown!r}")
+    return int(value)
 
 
 async def _while_there(call: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:

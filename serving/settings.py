@@ -24,7 +24,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = _setting(8000, "HTTP port; 0 takes any free one")
     slo_ms: float = _setting(
-        10_000.0, "Answer within so many milliseconds, where neither request nor model says"
+        0.0,
+        "Answer within so many milliseconds or refuse, where neither request nor model says; "
+        "0 is 10 s, or three times what the request takes alone",
     )
     max_queue_rows: int = _setting(8192, "Rows that may wait for each model; more are refused")
     max_body_mib: float = _setting(64.0, "Largest request body, in MiB")
@@ -34,12 +36,11 @@ class Settings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port!r}")
-        for name, least in (("max_queue_rows", 1), ("drain_s", 0)):
-            if not getattr(self, name) >= least:
+        for name, least in (("max_queue_rows", 1), ("drain_s", 0), ("slo_ms", 0)):
+            if not least <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
-        for name in ("slo_ms", "max_body_mib"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        if not 0 < self.max_body_mib < float("inf"):
+            raise ValueError(f"max_body_mib must be above 0, got {self.max_body_mib!r}")
 
     @property
     def max_body_bytes(self) -> int:

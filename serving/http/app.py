@@ -28,7 +28,13 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 def create_http_app(engine: Engine, inference: Inference, lifespan: Lifespan) -> FastAPI:
     """The application behind the gate."""
     app: FastAPI = FastAPIOffline(
-        title="Jitney", version=VERSION, description=DESCRIPTION, redoc_url=None, lifespan=lifespan
+        title="Jitney",
+        version=VERSION,
+        description=DESCRIPTION,
+        redoc_url=None,
+        # Clients do not follow redirects of a POST: to them it is an error without a message.
+        redirect_slashes=False,
+        lifespan=lifespan,
     )
     app.include_router(make_router(engine, inference))
     app.add_exception_handler(ModelError, _on_our_error)
@@ -39,8 +45,10 @@ def create_http_app(engine: Engine, inference: Inference, lifespan: Lifespan) ->
 
 
 async def _on_our_error(_: Request, error: Exception) -> Response:
-    status, body = reply_to(error)
-    return Response(body, status, media_type="application/json")
+    reply = reply_to(error)
+    response = Response(reply.body, reply.status)
+    response.raw_headers += reply.headers
+    return response
 
 
 async def _on_http_error(_: Request, error: Exception) -> JSONResponse:

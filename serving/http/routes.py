@@ -17,6 +17,8 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": schemas.ErrorBody, "description": "The request is wrong; the error says where"},
     404: {"model": schemas.ErrorBody, "description": "No such model or version"},
     503: {"model": schemas.ErrorBody, "description": "Known, but not ready"},
+    # Keeps FastAPI from documenting a 422 that is never sent.
+    "4XX": {"model": schemas.ErrorBody, "description": "Anything else that is wrong"},
 }
 _INFER_ERRORS: dict[int | str, dict[str, Any]] = {
     **_ERRORS,
@@ -30,7 +32,7 @@ _INFER_DOCS: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": schemas.InferRequestBody.model_json_schema()},
+            "application/json": {"schema": schemas.in_one_piece(schemas.InferRequestBody)},
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }

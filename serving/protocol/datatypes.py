@@ -47,8 +47,8 @@ def tensor_from_bytes(where: str, datatype: str, shape: tuple[int, ...], data: m
         raise InvalidRequest(
             f"{where}: shape {list(shape)} of {datatype} takes {expected} bytes, got {len(data)}"
         )
-    if dtype.kind == "b" and max(data, default=0) > 1:
-        raise InvalidRequest(f"{where}: {datatype} takes the bytes 0 and 1, got {max(data)}")
+    if dtype.kind == "b" and (largest := np.frombuffer(data, "u1").max(initial=0)) > 1:
+        raise InvalidRequest(f"{where}: {datatype} takes the bytes 0 and 1, got {largest}")
     return reshaped(where, np.frombuffer(data, dtype), shape)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable
+from math import inf
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -75,18 +76,10 @@ def _narrowed(where: str, datatype: str, wide: Array, dtype: np.dtype[np.generic
         try:
             return wide.astype(dtype)
         except RuntimeWarning:
-            limit = np.finfo(dtype).max  # type: ignore[type-var]
-            number = wide[np.isfinite(wide) & np.greater(np.abs(wide), limit)][0]
-            raise InvalidRequest(
-                f"{where}.data: {datatype} holds numbers up to {limit:.3g}, got {number}"
-            ) from None
+            raise _wrong_element(where, datatype, wide.tolist()) from None
     narrow = wide.astype(dtype)
     if not np.array_equal(narrow, wide):
-        limits = np.iinfo(dtype)  # type: ignore[type-var]
-        raise InvalidRequest(
-            f"{where}.data: {datatype} holds {limits.min} to {limits.max}, "
-            f"got {wide[narrow != wide][0]}"
-        )
+        raise _wrong_element(where, datatype, wide.tolist())
     return narrow
 
 
@@ -110,13 +103,20 @@ def _flatten(where: str, data: list[Any]) -> list[Any]:
 
 def _wrong_element(where: str, datatype: str, data: list[Any]) -> InvalidRequest:
     """Name the first element that has no place in a tensor of this type."""
-    fits = _ELEMENTS[DTYPES[datatype].kind]
-    for element in _flatten(where, data):
+    dtype = DTYPES[datatype]
+    fits = _ELEMENTS[dtype.kind]
+    elements = _flatten(where, data)
+    for element in elements:
         if not fits(element):
             return InvalidRequest(
                 f"{where}.data: expected {datatype} elements, got {kind_of(element)}"
             )
-    return InvalidRequest(f"{where}.data: an element does not fit {datatype}")
+    # All are of the right kind, so one is out of range; NaN and the infinities never are.
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)  # type: ignore[type-var]
+    python = float if dtype.kind == "f" else int  # numpy would round what it compares with
+    low, high = python(limits.min), python(limits.max)
+    number = next(e for e in elements if -inf < e < low or high < e < inf)
+    return InvalidRequest(f"{where}.data: {datatype} holds {low} to {high}, got {kind_of(number)}")
 
 
 def kind_of(value: Any) -> str:

@@ -42,6 +42,10 @@ class InferRequest:
     binary_outputs: bool = False
     """As bytes where the output itself does not say."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
+    """How long the caller waits; None where it does not say."""
+    priority: int = 0
+    """1 is the most urgent; 0 where the caller does not say."""
 
 
 def decode(body: bytes, json_length: int | None = None) -> InferRequest:
@@ -83,6 +87,10 @@ def decode(body: bytes, json_length: int | None = None) -> InferRequest:
         request.binary_outputs = _flag(
             "parameters.binary_data_output", request.parameters.get("binary_data_output", False)
         )
+        request.priority = _count("parameters.priority", request.parameters.get("priority", 0))
+        # In microseconds; 0 is as good as none, for Triton's clients send it for that.
+        if timeout_us := _count("parameters.timeout", request.parameters.get("timeout", 0)):
+            request.timeout_s = timeout_us / 1e6
     if "outputs" in keys and (outputs := document["outputs"]) is not None:
         request.outputs = _requested(outputs)
     return request
@@ -198,6 +206,12 @@ def _mapping(where: str, value: Any) -> dict[str, Any]:
     if isinstance(value, simdjson.Object):
         value = value.as_dict()
     return _typed(where, value, dict, "an object")
+
+
+def _count(where: str, value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 2**64:
+        raise InvalidRequest(f"{where}: expected a whole number, got {kind_of(value)}")
+    return value
 
 
 def _flag(where: str, value: Any) -> bool:

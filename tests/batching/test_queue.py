@@ -1,15 +1,15 @@
 from math import inf
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batching.queue import WINDOW, BatchQueue
+from batching.plan import FirstCome
+from batching.queue import BatchQueue
 from tests.support.batches import payloads, ticket
 
 
 def queue_of(*tickets, max_rows=8):
-    queue = BatchQueue(max_rows=max_rows)
+    queue = BatchQueue(FirstCome(max_rows))
     for one in tickets:
         queue.put(one)
     return queue
@@ -131,11 +131,44 @@ def test_overdue_tickets_leave_without_riding():
     assert queue.rows == 0
 
 
-def test_the_next_deadline_is_the_earliest_of_all_lanes():
+def test_who_could_not_be_in_time_even_alone_is_overdue():
+    """Lesson 15: late work is not begun."""
+    tight = ticket("tight", deadline=10.0)
+    tight.alone_s = 3.0
+    queue = queue_of(tight)
+
+    assert queue.next_late_at() == 7.0
+    assert queue.overdue(now=6.9) == []
+    assert payloads(queue.overdue(now=7.0)) == ["tight"]
+
+
+def test_the_next_to_be_late_is_the_earliest_of_all_lanes():
     queue = queue_of(ticket(key="a", deadline=7.0), ticket(key="b", priority=3, deadline=6.0))
 
-    assert queue.next_deadline() == 6.0
-    assert queue_of().next_deadline() == inf
+    assert queue.next_late_at() == 6.0
+    assert queue_of().next_late_at() == inf
+
+
+def test_the_least_slack_is_that_of_the_most_urgent_ticket():
+    queue = queue_of(ticket(deadline=5.0, priority=2), ticket(deadline=9.0, priority=1))
+
+    assert queue.least_slack() == 9.0
+    assert queue_of().least_slack() == inf
+
+
+def test_the_work_ahead_is_that_of_the_more_urgent():
+    tickets = [ticket(arrived=n, deadline=10.0 * n) for n in (1, 2, 3, 4)]
+    low = ticket(priority=7, deadline=1.0)
+    for one in (*tickets, low):
+        one.work_s = 2.0
+    queue = queue_of(*tickets, low)
+
+    assert queue.ahead_s(priority=0, deadline=25.0) == 4.0
+    assert queue.ahead_s(priority=0, deadline=inf) == 8.0
+    assert queue.ahead_s(priority=7, deadline=inf) == 10.0
+    assert queue.ahead_s(priority=-1, deadline=inf) == 0.0
+    queue.take(now=0.0)
+    assert queue.ahead_s(priority=9, deadline=inf) == 0.0
 
 
 def test_clear_gives_everybody_back():
@@ -145,18 +178,12 @@ def test_clear_gives_everybody_back():
     assert (len(queue), queue.rows) == (0, 0)
 
 
-def test_company_is_looked_for_within_a_window():
-    tickets = [ticket(n, rows=2, arrived=n) for n in range(WINDOW)]
-    beyond = ticket("beyond", rows=1, arrived=WINDOW)
-    queue = queue_of(*tickets, beyond, max_rows=3)
+def test_company_is_looked_for_within_the_plans_window():
+    plan = FirstCome(3)
+    tickets = [ticket(n, rows=2, arrived=n) for n in range(plan.window)]
+    queue = queue_of(*tickets, ticket("beyond", rows=1, arrived=99), max_rows=3)
 
     assert payloads(queue.take(now=0.0).riders) == [0]
-
-
-@pytest.mark.parametrize("max_rows", [0, -1])
-def test_a_batch_of_nothing_makes_no_sense(max_rows):
-    with pytest.raises(ValueError, match="max_rows"):
-        BatchQueue(max_rows=max_rows)
 
 
 tickets = st.builds(

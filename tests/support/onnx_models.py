@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper, save
+from onnx import GraphProto, TensorProto, helper, numpy_helper
 
 Tensor = tuple[str, int, list[str | int | None]]
 """A name, a TensorProto type and a shape."""
@@ -25,11 +25,15 @@ def write(
         [helper.make_tensor_value_info(*tensor) for tensor in outputs],
         [numpy_helper.from_array(values, name) for name, values in (weights or {}).items()],
     )
-    model: ModelProto = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
-    )
+    return _save(path, graph)
+
+
+def _save(path: Path, graph: GraphProto) -> Path:
+    operators = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    model = helper.make_model(graph, opset_imports=operators, ir_version=9)
     path.parent.mkdir(parents=True, exist_ok=True)
-    save(model, path)
+    # As bytes: nothing is checked, so that models can be written that should be refused.
+    path.write_bytes(model.SerializeToString())
     return path
 
 
@@ -71,4 +75,63 @@ def heavy(path: Path, width: int = 1024, layers: int = 24) -> Path:
         [("x", TensorProto.FLOAT, ["batch", width])],
         [("y", TensorProto.FLOAT, ["batch", width])],
         weights,
+    )
+
+
+def similarity(path: Path, width: int = 2) -> Path:
+    """y = x @ x.T, [batch, batch]: each row is compared with all that came with it."""
+    return write(
+        path,
+        [("Transpose", ["x"], ["t"]), ("MatMul", ["x", "t"], ["y"])],
+        [("x", TensorProto.FLOAT, ["batch", width])],
+        [("y", TensorProto.FLOAT, ["batch", "batch"])],
+    )
+
+
+def zip_mapped(path: Path) -> Path:
+    """A classifier as scikit-learn exports it unless told otherwise: a list of dictionaries."""
+    node = helper.make_node(
+        "ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_strings=["no", "yes"]
+    )
+    probability = helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+    row = helper.make_map_type_proto(TensorProto.STRING, probability)
+    return _save(
+        path,
+        helper.make_graph(
+            [node],
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2])],
+            [helper.make_value_info("y", helper.make_sequence_type_proto(row))],
+        ),
+    )
+
+
+def optional(path: Path) -> Path:
+    """An input that may be left out, which is no tensor."""
+    floats = helper.make_tensor_type_proto(TensorProto.FLOAT, ["batch"])
+    return _save(
+        path,
+        helper.make_graph(
+            [helper.make_node("OptionalGetElement", ["x"], ["y"])],
+            "test",
+            [helper.make_value_info("x", helper.make_optional_type_proto(floats))],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch"])],
+        ),
+    )
+
+
+def with_weights_in(path: Path, location: str) -> Path:
+    """y = x + w, [batch, 4], where w is 4 floats in the file that is named."""
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value=location)
+    return _save(
+        path,
+        helper.make_graph(
+            [helper.make_node("Add", ["x", "w"], ["y"])],
+            "test",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+            [weights],
+        ),
     )

@@ -99,7 +99,7 @@ def test_an_unknown_key_in_model_toml(tmp_path):
     assert "did you mean 'max_batch_rows'?" in told
 
 
-@pytest.mark.parametrize("flag", ["--slo-ms=0", "--max-queue-rows=0", "--port=70000"])
+@pytest.mark.parametrize("flag", ["--slo-ms=-1", "--max-queue-rows=0", "--port=70000"])
 def test_a_setting_out_of_its_range(flag):
     assert flag.split("=")[0].strip("-").replace("-", "_") in mistake(flag)
 

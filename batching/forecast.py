@@ -1,0 +1,76 @@
+"""When an answer will come, by what runs, what waits and what batches cost. Pure.
+
+Constant time but for one binary search: it is asked for every request, and once
+more before a request's body is read.
+"""
+
+from math import inf
+from typing import Any, NamedTuple
+
+from .cost import CostModel
+from .queue import BatchQueue
+
+
+class Shares(NamedTuple):
+    """What a request of so many rows of such a length costs."""
+
+    alone_s: float
+    """In a batch of its own."""
+    work_s: float
+    """Its share of a well-filled batch."""
+    company_s: float
+    """What a well-filled batch takes longer than one of its own."""
+
+
+class Forecast:
+    """Predicts for one queue. Without a cost model everything takes no time."""
+
+    def __init__(
+        self, cost: CostModel | None, queue: BatchQueue[Any, Any], *, max_rows: int, slots: int
+    ) -> None:
+        self._cost = cost
+        self._queue = queue
+        self._max_rows = max_rows
+        self._free_at = [-inf] * slots
+        self._shares: dict[tuple[int, int], Shares] = {}
+
+    def begins(self, slot: int, rows: int, length: int, now: float) -> None:
+        """The slot begins a batch."""
+        if self._cost:
+            self._free_at[slot] = now + self._cost.cycle(rows, length)
+
+    def ends(self, slot: int) -> None:
+        """The slot is free; what has been learned from its batch counts from now on."""
+        self._free_at[slot] = -inf
+        self._shares.clear()
+
+    def shares(self, rows: int, length: int) -> Shares:
+        """What such a request costs."""
+        shares = self._shares.get((rows, length))
+        if shares is None:
+            shares = self._shares[rows, length] = self._find_shares(rows, length)
+        return shares
+
+    def _find_shares(self, rows: int, length: int) -> Shares:
+        if self._cost is None:
+            return Shares(0.0, 0.0, 0.0)
+        batch_s, row_s = self._cost.batch_s, self._cost.row_s(length)
+        full = self._cost.cheapest_rows(self._max_rows, length)
+        alone_s = batch_s + rows * row_s
+        return Shares(
+            alone_s,
+            rows * (row_s + batch_s / full),
+            max(0.0, batch_s + full * row_s - alone_s),
+        )
+
+    def answer_s(
+        self, rows: int, length: int, now: float, *, priority: int = 0, deadline: float = inf
+    ) -> float:
+        """Seconds from now to the answer of a request that comes now."""
+        if self._cost is None:
+            return 0.0
+        alone_s, _, company_s = self.shares(rows, length)
+        busy_s = max(0.0, min(self._free_at) - now)
+        ahead_s = self._queue.ahead_s(priority, deadline) / len(self._free_at)
+        # Others come aboard of the same batch, the more the longer the queue: half a batch.
+        return busy_s + ahead_s + alone_s + min(company_s / 2, ahead_s)

@@ -1,0 +1,144 @@
+"""From the waiting tickets and what batches cost: who rides now. Pure.
+
+The window that a plan is given holds tickets of one key, the most urgent first.
+That one always rides. Its company is chosen for the least cost:
+
+* Fixed shapes: as many rows as are cheapest a row.
+* Moving lengths: the window is sorted by length and cut into groups of least total
+  cost, by dynamic programming; the group of the most urgent ticket rides.
+
+In both, never so many that the most urgent one would be late.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .cost import CostModel
+from .ticket import Ticket
+
+Tickets = Sequence[Ticket[Any, Any]]
+
+# Planning may take this share of the run that it plans; one step of the dynamic
+# programme takes about so long.
+_PLANNING_SHARE = 0.03
+_STEP_S = 2.5e-7
+_LEAST_WINDOW, _MOST_WINDOW = 16, 256
+
+
+class Plan(Protocol):
+    """Chooses the riders of a batch."""
+
+    max_rows: int
+    """Rows of the largest batch; a ticket of more rides alone."""
+
+    @property
+    def window(self) -> int:
+        """How many tickets are worth looking at."""
+
+    def riders(self, window: Tickets, now: float) -> Tickets:
+        """Who rides, of a window that is not empty: at least its first ticket."""
+
+
+class FirstCome:
+    """As many as fit, in order of urgency, whatever they cost."""
+
+    def __init__(self, max_rows: int) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows!r}")
+        self.max_rows = max_rows
+        self.window = 2 * max_rows
+
+    def riders(self, window: Tickets, now: float) -> Tickets:
+        return fill(window, self.max_rows)
+
+
+class Cheapest:
+    """The riders that cost least, by a cost model."""
+
+    def __init__(self, cost: CostModel, max_rows: int) -> None:
+        if max_rows < 1:
+            raise ValueError(f"max_rows must be at least 1, got {max_rows!r}")
+        self._cost = cost
+        self.max_rows = max_rows
+
+    @property
+    def window(self) -> int:
+        if not any(self._cost.coefficients[2:]):
+            return 2 * self.max_rows
+        # What a group of the window's tickets takes is not known yet; a few rows do.
+        affordable = _PLANNING_SHARE * self._cost.predict(4, 32) / _STEP_S / 8
+        return int(max(_LEAST_WINDOW, min(_MOST_WINDOW, affordable)))
+
+    def riders(self, window: Tickets, now: float) -> Tickets:
+        urgent = window[0]
+        slack_s = urgent.deadline - now
+        length = urgent.length
+        if all(ticket.length == length for ticket in window):
+            rows = self._cost.cheapest_rows(self.max_rows, length)
+            return fill(window, min(rows, self._affordable(rows, length, slack_s)))
+        return self._in_time(self._group(window), urgent, slack_s)
+
+    def _affordable(self, rows: int, length: int, slack_s: float) -> int:
+        """Rows, at most so many, that are done within the slack."""
+        if self._cost.cycle(rows, length) <= slack_s:
+            return rows
+        return max(1, int((slack_s - self._cost.batch_s) / self._cost.row_s(length)))
+
+    def _group(self, window: Tickets) -> list[Ticket[Any, Any]]:
+        """The first ticket's group in the cheapest cut of the window by length."""
+        urgent = window[0]
+        tickets = sorted(window, key=lambda ticket: ticket.length)
+        batch_s, row_s, max_rows = self._cost.batch_s, self._cost.row_s, self.max_rows
+        # least[j]: the least cost of the first j tickets; begins[j]: where its last group begins.
+        least, begins = [0.0], [0]
+        rows_to = [0]
+        for j, ticket in enumerate(tickets, start=1):
+            rows_to.append(rows_to[-1] + ticket.rows)
+            one_row_s, rows = row_s(ticket.length), rows_to[j]
+            best, begin = least[j - 1] + ticket.rows * one_row_s, j - 1
+            for i in range(j - 2, -1, -1):
+                in_group = rows - rows_to[i]
+                if in_group > max_rows:
+                    break
+                total = least[i] + in_group * one_row_s
+                if total < best:
+                    best, begin = total, i
+                elif total > best + _HOPELESS * batch_s:
+                    # The padding has outgrown what one batch less could save.
+                    break
+            least.append(best + batch_s)
+            begins.append(begin)
+        end = len(tickets)
+        while True:
+            group = tickets[begins[end] : end]
+            if any(ticket is urgent for ticket in group):
+                return group
+            end = begins[end]
+
+    def _in_time(
+        self, group: list[Ticket[Any, Any]], urgent: Ticket[Any, Any], slack_s: float
+    ) -> Tickets:
+        """The group without those who would make the urgent one late: the longest leave first."""
+        rows = sum(ticket.rows for ticket in group)
+        while len(group) > 1 and self._cost.cycle(rows, group[-1].length) > slack_s:
+            leaves = group.pop() if group[-1] is not urgent else group.pop(0)
+            rows -= leaves.rows
+        return group
+
+
+# How many batches' fixed cost the padding may exceed the best cut by before the
+# search for a better one ends.
+_HOPELESS = 6
+
+
+def fill(window: Tickets, max_rows: int) -> Tickets:
+    """The first ticket, and of the others in their order all who still fit."""
+    riders = [window[0]]
+    free = max_rows - window[0].rows
+    for ticket in window[1:]:
+        if free <= 0:
+            break
+        if ticket.rows <= free:
+            riders.append(ticket)
+            free -= ticket.rows
+    return riders

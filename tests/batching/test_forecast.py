@@ -1,0 +1,71 @@
+from math import inf
+
+import pytest
+
+from batching import CostModel, Sample
+from batching.forecast import Forecast
+from batching.plan import Cheapest
+from batching.queue import BatchQueue
+from tests.support.batches import ticket
+
+COST = [(1, 0.011), (10, 0.020), (100, 0.110)]  # 10 ms a batch and 1 ms a row
+
+
+def forecast_of(waiting=0, slots=1, max_rows=10):
+    cost = CostModel(Sample(rows, 0, run_s) for rows, run_s in COST)
+    queue = BatchQueue(Cheapest(cost, max_rows))
+    forecast = Forecast(cost, queue, max_rows=max_rows, slots=slots)
+    for _ in range(waiting):
+        one = ticket()
+        one.alone_s, one.work_s, _ = forecast.shares(1, 0)
+        queue.put(one)
+    return forecast
+
+
+def test_an_idle_model_takes_what_a_run_takes():
+    assert forecast_of().answer_s(1, 0, now=0.0) == pytest.approx(0.011)
+    assert forecast_of().answer_s(10, 0, now=0.0) == pytest.approx(0.020)
+
+
+def test_what_runs_now_comes_first():
+    forecast = forecast_of()
+    forecast.begins(0, rows=10, length=0, now=5.0)
+
+    assert forecast.answer_s(1, 0, now=5.005) == pytest.approx(0.015 + 0.011)
+    forecast.ends(0)
+    assert forecast.answer_s(1, 0, now=5.005) == pytest.approx(0.011)
+
+
+def test_a_run_that_takes_longer_than_it_should_is_about_to_end():
+    forecast = forecast_of()
+    forecast.begins(0, rows=10, length=0, now=5.0)
+
+    assert forecast.answer_s(1, 0, now=99.0) == pytest.approx(0.011)
+
+
+def test_what_waits_comes_first_as_well_filled_batches():
+    # 30 rows are 3 batches of 20 ms; then its own, half filled by others.
+    assert forecast_of(waiting=30).answer_s(1, 0, now=0.0) == pytest.approx(
+        0.060 + 0.011 + 0.0045, rel=0.02
+    )
+
+
+def test_two_slots_share_what_waits():
+    one, two = forecast_of(waiting=40), forecast_of(waiting=40, slots=2)
+
+    assert two.answer_s(1, 0, now=0.0) < 0.7 * one.answer_s(1, 0, now=0.0)
+
+
+def test_the_more_urgent_wait_for_less():
+    forecast = forecast_of(waiting=30)
+
+    assert forecast.answer_s(1, 0, now=0.0, priority=-1) == pytest.approx(0.011)
+    assert forecast.answer_s(1, 0, now=0.0, deadline=1.0) == pytest.approx(0.011)
+
+
+def test_without_a_cost_model_nothing_is_predicted():
+    plan = Cheapest(CostModel([Sample(1, 0, 1.0)]), 4)
+    forecast = Forecast(None, BatchQueue(plan), max_rows=4, slots=1)
+
+    assert forecast.answer_s(1, 0, now=0.0, deadline=inf) == 0.0
+    assert forecast.shares(1, 0) == (0.0, 0.0, 0.0)
