@@ -1,18 +1,22 @@
 """Who may wait. Pure: it is told what waits and when an answer would come, and keeps no count.
 
 A newcomer is refused if there is no room for it, or if its answer would come
-after its deadline. How far predictions of that kind have been off lately is kept
-back as a margin, so that who is admitted is in time.
+after its deadline. What is predicted is the model's part; on a busy event loop a
+request also waits to be read, and its answer to be written: that part is learned
+from how long the loop's turns take.
 """
 
 from dataclasses import dataclass
 
 from .errors import Draining, QueueFull, TooLate, TooManyRows
 
-# One answer in so many may come later than predicted plus the margin.
-_LATE_SHARE = 0.02
-# How fast the margin follows, in shares of the error that it sees.
-_FOLLOWS = 0.05
+# A request's bytes wait for the turn that reads them (half of one, mostly), its task for
+# the next, and its answer for one more.
+_TURNS = 3
+_BELIEF = 0.2
+
+# What nobody can predict takes a tenth more.
+_SPARE = 1.1
 
 
 @dataclass(slots=True)
@@ -21,8 +25,8 @@ class Admission:
 
     max_rows: int
     draining: bool = False
-    margin_s: float = 0.0
-    """Kept back from every deadline."""
+    turn_s: float = 0.0
+    """What a turn of the event loop takes these days."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -43,19 +47,15 @@ class Admission:
                 rows=rows, waiting=waiting, limit=self.max_rows, retry_after_s=retry_after_s
             )
 
-    def check_time(self, *, answer_s: float, allowed_s: float) -> None:
-        """Return if an answer in so many seconds is in time; raise `TooLate` if not."""
-        expected_s = answer_s + self.margin_s
-        if expected_s > allowed_s:
-            raise TooLate(
-                expected_s=expected_s, allowed_s=allowed_s, retry_after_s=expected_s - allowed_s
-            )
+    def needed_s(self, answer_s: float) -> float:
+        """What a caller must allow, if the model's part of its answer takes so many seconds."""
+        return (answer_s + _TURNS * self.turn_s) * _SPARE
 
-    def learn(self, late_s: float) -> None:
-        """Learn from an answer that came so much later than predicted (less than 0: earlier).
+    def check_time(self, *, needed_s: float, allowed_s: float) -> None:
+        """Return if the caller allows enough; raise `TooLate` if not."""
+        if needed_s > allowed_s:
+            raise TooLate(needed_s=needed_s, allowed_s=allowed_s)
 
-        The margin moves so that the given share of answers comes later than it allows for.
-        """
-        off_s = late_s - self.margin_s
-        weight = 1 - _LATE_SHARE if off_s > 0 else _LATE_SHARE
-        self.margin_s = max(0.0, self.margin_s + _FOLLOWS * weight * off_s)
+    def observe_turn(self, turn_s: float) -> None:
+        """Learn from one turn of the event loop."""
+        self.turn_s += _BELIEF * (turn_s - self.turn_s)

@@ -142,7 +142,7 @@ class Batcher(Generic[In, Out]):
         """A ticket for `carry` or `put`, that arrives now or did so at an instant of the clock."""
         now = self._clock() if arrived is None else arrived
         reply: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        alone_s, work_s, _ = self._forecast.shares(rows, length)
+        alone_s, _, work_s, _ = self._forecast.shares(rows, length)
         return Ticket(
             payload, reply, now, rows, length, key, priority, now + timeout_s, alone_s, work_s
         )
@@ -188,11 +188,14 @@ class Batcher(Generic[In, Out]):
             answer_s = self._forecast.answer_s(
                 rows, length, now, priority=priority, deadline=deadline
             )
-            self._admission.check_time(answer_s=answer_s, allowed_s=deadline - now)
+            if not self._forecast.idle:
+                answer_s = self._admission.needed_s(answer_s)
+            self._admission.check_time(needed_s=answer_s, allowed_s=deadline - now)
 
-    def expected_s(self, rows: int = 1, length: int = 0) -> float:
-        """About how long a request that comes now will take; 0 without a cost model."""
-        return self._forecast.answer_s(rows, length, self._clock())
+    def needed_s(self, rows: int = 1, length: int = 0) -> float:
+        """What the caller of a request that comes now must allow; 0 without a cost model."""
+        answer_s = self._forecast.answer_s(rows, length, self._clock())
+        return answer_s if self._forecast.idle else self._admission.needed_s(answer_s)
 
     def discard(self, ticket: Ticket[In, Out]) -> None:
         """Forget a ticket whose caller has gone. What rides already goes on riding."""
@@ -283,10 +286,14 @@ class Batcher(Generic[In, Out]):
         if self._cost and batch.runs == 1:
             self._cost.observe(batch.rows, batch.length, batch.run_s)
             if began is not None:
-                self._cost.observe_cycle(batch.rows, batch.run_s, batch.ended_at - began)
+                self._cost.observe_cycle(batch.rows, batch.length, batch.ended_at - began)
         self._forecast.ends(slot)
+        asyncio.get_running_loop().call_soon(self._on_turn, batch.ended_at)
         self._tell("batch_done", batch, riders)
         return batch.ended_at
+
+    def _on_turn(self, began: float) -> None:
+        self._admission.observe_turn(self._clock() - began)
 
     # --- deadlines
 

@@ -32,14 +32,14 @@ class QueueFull(Rejected):
 class TooLate(Rejected):
     """The answer would come after the deadline, by what is known of what waits."""
 
-    def __init__(self, *, expected_s: float, allowed_s: float, retry_after_s: float) -> None:
-        super().__init__(expected_s, allowed_s, retry_after_s)
-        self.expected_s, self.allowed_s = expected_s, allowed_s
-        self.retry_after_s = retry_after_s
+    def __init__(self, *, needed_s: float, allowed_s: float) -> None:
+        super().__init__(needed_s, allowed_s)
+        self.needed_s, self.allowed_s = needed_s, allowed_s
+        self.retry_after_s = needed_s - allowed_s
 
     def __str__(self) -> str:  # written only if it is read: refusing must be cheap
         return (
-            f"the answer would take {self.expected_s * 1e3:.3g} ms, "
+            f"the answer would take {self.needed_s * 1e3:.3g} ms, "
             f"but only {max(0.0, self.allowed_s) * 1e3:.3g} ms are allowed"
         )
 

@@ -15,7 +15,9 @@ class Shares(NamedTuple):
     """What a request of so many rows of such a length costs."""
 
     alone_s: float
-    """In a batch of its own."""
+    """In a batch of its own, with nothing in its way: it cannot be less."""
+    own_s: float
+    """In a batch of its own, as things are now."""
     work_s: float
     """Its share of a well-filled batch."""
     company_s: float
@@ -28,7 +30,7 @@ class Forecast:
     def __init__(
         self, cost: CostModel | None, queue: BatchQueue[Any, Any], *, max_rows: int, slots: int
     ) -> None:
-        self._cost = cost
+        self.cost = cost
         self._queue = queue
         self._max_rows = max_rows
         self._free_at = [-inf] * slots
@@ -36,8 +38,8 @@ class Forecast:
 
     def begins(self, slot: int, rows: int, length: int, now: float) -> None:
         """The slot begins a batch."""
-        if self._cost:
-            self._free_at[slot] = now + self._cost.cycle(rows, length)
+        if self.cost:
+            self._free_at[slot] = now + self.cost.cycle(rows, length)
 
     def ends(self, slot: int) -> None:
         """The slot is free; what has been learned from its batch counts from now on."""
@@ -52,25 +54,34 @@ class Forecast:
         return shares
 
     def _find_shares(self, rows: int, length: int) -> Shares:
-        if self._cost is None:
-            return Shares(0.0, 0.0, 0.0)
-        batch_s, row_s = self._cost.batch_s, self._cost.row_s(length)
-        full = self._cost.cheapest_rows(self._max_rows, length)
-        alone_s = batch_s + rows * row_s
+        if self.cost is None:
+            return Shares(0.0, 0.0, 0.0, 0.0)
+        batch_s, row_s = self.cost.batch_s, self.cost.row_s(length)
+        full = self.cost.cheapest_rows(self._max_rows, length)
+        own_s = batch_s + rows * row_s
         return Shares(
-            alone_s,
+            self.cost.at_best(rows, length),
+            own_s,
             rows * (row_s + batch_s / full),
-            max(0.0, batch_s + full * row_s - alone_s),
+            max(0.0, batch_s + full * row_s - own_s),
         )
 
     def answer_s(
         self, rows: int, length: int, now: float, *, priority: int = 0, deadline: float = inf
     ) -> float:
         """Seconds from now to the answer of a request that comes now."""
-        if self._cost is None:
+        if self.cost is None:
             return 0.0
-        alone_s, _, company_s = self.shares(rows, length)
+        alone_s, own_s, _, company_s = self.shares(rows, length)
         busy_s = max(0.0, min(self._free_at) - now)
         ahead_s = self._queue.ahead_s(priority, deadline) / len(self._free_at)
+        if self.idle:
+            # What was learned under load is old, and can only be learned anew by a run.
+            return alone_s
         # Others come aboard of the same batch, the more the longer the queue: half a batch.
-        return busy_s + ahead_s + alone_s + min(company_s / 2, ahead_s)
+        return busy_s + ahead_s + own_s + min(company_s / 2, ahead_s)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nobody waits."""
+        return not self._queue.rows and min(self._free_at) == -inf

@@ -67,13 +67,9 @@ class Deployment:
             return self._slo_s
         return max(PATIENCE_S, PATIENCE * self.cost.cycle(rows, length))
 
-    def look(self, deadline: float) -> float:
-        """Seconds that the smallest request would take now.
-
-        Raises the `Rejected` that it would get: a first look, before anything is read.
-        """
-        self.batcher.check(1, 0, DEFAULT_PRIORITY, deadline)
-        return self.batcher.expected_s()
+    def needed_s(self) -> float:
+        """Seconds that the smallest request must be given now: a look before it is read."""
+        return self.batcher.needed_s()
 
     async def infer(
         self, inputs: Tensors, *, arrived: float, timeout_s: float | None, priority: int

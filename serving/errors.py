@@ -92,7 +92,7 @@ def _message_of(error: Exception) -> str:
 
 
 class Reply(NamedTuple):
-    """How an error is answered over HTTP."""
+    """How a request is answered over HTTP."""
 
     status: int
     body: bytes

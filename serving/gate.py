@@ -17,7 +17,7 @@ from batching import TooLate
 
 from .deployment import Answer
 from .engine import Engine
-from .errors import BodyTooLarge, UnsupportedEncoding, reply_to
+from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
 from .protocol import InvalidRequest, decode, encode
 
 Message = MutableMapping[str, Any]
@@ -91,8 +91,7 @@ class Inference:
     ) -> None:
         """Answer one request, right or wrong."""
         try:
-            status = 200
-            headers, body = await self._infer(name, version, scope["headers"], receive)
+            status, body, headers = await self._infer(name, version, scope["headers"], receive)
         except CallerLeft:
             return
         except Exception as error:
@@ -103,23 +102,22 @@ class Inference:
 
     async def _infer(
         self, name: str, version: str | None, headers: Headers, receive: Receive
-    ) -> tuple[Headers, bytes]:
+    ) -> Reply:
         arrived = time.monotonic()
         head = self._read_head(headers)
         deployment = self._engine.deployment(name, version)
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-        try:
-            expected_s = deployment.look(arrived + patience_s)
+        needed_s = deployment.needed_s()
+        body = None
+        if needed_s > patience_s:
+            # Saying no must cost far less than saying yes: nothing is read or raised. But a
+            # small body may say that its caller has more time than the model's own limit.
+            if head.timeout_s is None and head.length <= PEEK_BYTES:
+                body = await self._read(receive)
+            if body is None or b'"timeout"' not in body:
+                return reply_to(TooLate(needed_s=needed_s, allowed_s=patience_s))
+        if body is None:
             body = await self._read(receive)
-        except TooLate:
-            # Saying no must cost far less than saying yes: nothing is read. But a small
-            # body may say that its caller has more time than the model's own limit.
-            if head.timeout_s is not None or head.length > PEEK_BYTES:
-                raise
-            body = await self._read(receive)
-            if b'"timeout"' not in body:
-                raise
-            expected_s = patience_s
         request = decode(body, head.json_length)
         call = deployment.infer(
             request.inputs,
@@ -127,7 +125,7 @@ class Inference:
             timeout_s=head.timeout_s if request.timeout_s is None else request.timeout_s,
             priority=request.priority,
         )
-        answer = await (call if expected_s < WATCH_FROM_S else _while_there(call, receive))
+        answer = await (call if needed_s < WATCH_FROM_S else _while_there(call, receive))
         done = time.monotonic()
         encoded = encode(deployment.name, deployment.version, request, answer.outputs)
         if encoded.json_length is None:
@@ -144,7 +142,7 @@ class Inference:
                 batch.rows,
             )
             reply_headers.append((b"server-timing", timing))
-        return reply_headers, encoded.body
+        return Reply(200, encoded.body, reply_headers)
 
     def _read_head(self, headers: Headers) -> Head:
         """What the headers say; raises for what makes reading the body needless."""

@@ -3,6 +3,7 @@ from math import inf
 import pytest
 
 from batching import CostModel, Sample
+from batching.cost import LOOP_S
 from batching.forecast import Forecast
 from batching.plan import Cheapest
 from batching.queue import BatchQueue
@@ -12,19 +13,23 @@ COST = [(1, 0.011), (10, 0.020), (100, 0.110)]  # 10 ms a batch and 1 ms a row
 
 
 def forecast_of(waiting=0, slots=1, max_rows=10):
-    cost = CostModel(Sample(rows, 0, run_s) for rows, run_s in COST)
+    # What the event loop does for a row is taken off, so that the figures come out round.
+    cost = CostModel(Sample(rows, 0, run_s - rows * LOOP_S) for rows, run_s in COST)
     queue = BatchQueue(Cheapest(cost, max_rows))
     forecast = Forecast(cost, queue, max_rows=max_rows, slots=slots)
     for _ in range(waiting):
         one = ticket()
-        one.alone_s, one.work_s, _ = forecast.shares(1, 0)
+        one.alone_s, _, one.work_s, _ = forecast.shares(1, 0)
         queue.put(one)
     return forecast
 
 
 def test_an_idle_model_takes_what_a_run_takes():
-    assert forecast_of().answer_s(1, 0, now=0.0) == pytest.approx(0.011)
-    assert forecast_of().answer_s(10, 0, now=0.0) == pytest.approx(0.020)
+    forecast = forecast_of()
+
+    assert forecast.idle
+    assert forecast.answer_s(1, 0, now=0.0) == pytest.approx(0.011, rel=0.01)
+    assert forecast.answer_s(10, 0, now=0.0) == pytest.approx(0.020, rel=0.04)
 
 
 def test_what_runs_now_comes_first():
@@ -33,7 +38,17 @@ def test_what_runs_now_comes_first():
 
     assert forecast.answer_s(1, 0, now=5.005) == pytest.approx(0.015 + 0.011)
     forecast.ends(0)
-    assert forecast.answer_s(1, 0, now=5.005) == pytest.approx(0.011)
+    assert forecast.answer_s(1, 0, now=5.005) == pytest.approx(0.011, rel=0.01)
+
+
+def test_what_was_learned_under_load_does_not_keep_an_idle_model_from_trying():
+    forecast = forecast_of()
+    for _ in range(100):
+        forecast.cost.observe_cycle(10, 0, 60.0)
+
+    assert forecast.answer_s(1, 0, now=0.0) == pytest.approx(0.011, rel=0.01)
+    forecast.begins(0, rows=1, length=0, now=0.0)
+    assert forecast.answer_s(1, 0, now=0.0) > 0.1
 
 
 def test_a_run_that_takes_longer_than_it_should_is_about_to_end():
@@ -68,4 +83,4 @@ def test_without_a_cost_model_nothing_is_predicted():
     forecast = Forecast(None, BatchQueue(plan), max_rows=4, slots=1)
 
     assert forecast.answer_s(1, 0, now=0.0, deadline=inf) == 0.0
-    assert forecast.shares(1, 0) == (0.0, 0.0, 0.0)
+    assert forecast.shares(1, 0) == (0.0, 0.0, 0.0, 0.0)
