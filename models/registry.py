@@ -4,17 +4,20 @@ The registry keeps the book; it loads nothing by itself. Whoever loads a model
 calls `load` off the event loop, and enters the outcome on it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial
 
 from .errors import BadModel, ModelNotFound, ModelNotReady
 from .onnx_runtime import OnnxRuntime
-from .profile import SIZES, measure
+from .pipeline import Pipeline, find_pipeline
+from .profile import Profile
+from .profile_cache import ProfileCache, default_folder, profile_key
+from .profiling import Subject, example_of, find_profile, warm_up
 from .repository import ModelSource
 from .runtime import Runtime
-from .signature import Tensors, sample
+from .signature import Signature, Tensors
 
 
 class ModelState(StrEnum):
@@ -31,12 +34,18 @@ class Model:
 
     source: ModelSource
     runtime: Runtime
-    measured: Mapping[int, float]
-    """Seconds a run for a few batch sizes."""
+    pipeline: Pipeline | None
+    """What callers send goes through it before the runtime, and outputs after; None: neither."""
+    profile: Profile
+
+    @property
+    def signature(self) -> Signature:
+        """What callers send and get."""
+        return (self.pipeline or self.runtime).signature
 
     def example(self, rows: int = 1) -> Tensors:
-        """Inputs that the model accepts, from its settings or made up."""
-        return sample(self.runtime.signature, rows, self.source.config.example)
+        """What callers may send, from the model's settings or made up."""
+        return example_of(self.runtime.signature, self.pipeline, self.source.config, rows)
 
 
 @dataclass
@@ -49,28 +58,56 @@ class Entry:
     model: Model | None = None
 
 
-def load(source: ModelSource, *, cores: int) -> Model:
-    """Load a model, warm it up and measure it. Blocks; raises BadModel."""
+def load(
+    source: ModelSource,
+    *,
+    cores: int,
+    budget_s: float = 2.0,
+    progress: Callable[[str], None] | None = None,
+    fresh: bool = False,
+) -> Model:
+    """Load a model, warm and measured. Blocks; raises BadModel.
+
+    budget_s: about how long measuring may take, if no earlier start has done it.
+    progress: told what is being done, in a few words. fresh: measure in any case.
+    """
+
+    def tell(what: str) -> None:
+        if progress:
+            progress(f"{source.name}: {what}")
+
     config = source.config
-    runtime = OnnxRuntime(source.path, threads=min(config.threads or cores, cores))
-    signature = runtime.signature
-    for name in config.example:
-        if name not in [spec.name for spec in signature.inputs]:
-            raise BadModel(f"{source.path}: the example names an unknown input {name!r}.")
-    batching = config.batching and signature.batched
-    max_rows = min(config.max_batch_rows or SIZES[-1], SIZES[-1]) if batching else 1
+    cache, key = ProfileCache(default_folder()), None
+    with suppress(OSError):  # a file that cannot be read: the engine says so better
+        key = profile_key(source, cores=cores, budget_s=budget_s)
+    profile = cache.read(key) if key and not fresh else None
+    threads = profile.threads if profile else min(config.threads or cores, cores)
+    tell("loading")
+    engine = OnnxRuntime(source.path, threads=threads)
     try:
-        measured = measure(runtime.run, partial(_rows, runtime, config.example), max_rows=max_rows)
-    except Exception as error:
-        # An example made up of ones need not be valid input; a given one must be.
-        if config.example:
-            raise BadModel(f"{source.path} fails on its example: {error}.") from error
-        measured = {1: 1e-3}
-    return Model(source, runtime, measured)
-
-
-def _rows(runtime: Runtime, example: Mapping[str, object], rows: int) -> Tensors:
-    return sample(runtime.signature, rows, example)
+        runtime, pipeline = find_pipeline(source, engine)
+        for name in config.example:
+            if name not in [spec.name for spec in (pipeline or runtime).signature.inputs]:
+                raise BadModel(f"{source.path}: the example names an unknown input {name!r}.")
+        if profile:
+            tell("measured at an earlier start")
+            with suppress(Exception):  # what is made up need not be valid
+                warm_up(source, runtime, pipeline)
+        else:
+            profile = find_profile(
+                Subject(source, runtime, pipeline, cores),
+                threads=threads,
+                budget_s=budget_s,
+                reopen=lambda threads: OnnxRuntime(source.path, threads=threads),
+                keep=engine.take_over,
+                tell=tell,
+            )
+            if key:
+                cache.write(key, profile)
+    except BaseException:
+        engine.close()
+        raise
+    return Model(source, runtime, pipeline, profile)
 
 
 class Registry:

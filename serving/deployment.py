@@ -1,14 +1,18 @@
 """A model with a batcher in front of it: what answers requests of one name."""
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-from batching import Batch, Batcher, Cores, CostModel, Sample
+from batching import Batch, Batcher, Cores, CostModel, Executor, Sample, TooManyRows
+from batching.isolate import Run
 from batching.tensors import batched, divide, rejoin
 from models import Model, Signature, Tensors
 
 from .settings import Settings
+
+T = TypeVar("T")
 
 PRIORITIES = 10
 DEFAULT_PRIORITY = 5
@@ -31,35 +35,43 @@ class Answer(NamedTuple):
 class Deployment:
     """One model, its queue and its slots."""
 
-    def __init__(self, model: Model, settings: Settings, cores: Cores) -> None:
-        config = model.source.config
+    def __init__(
+        self, model: Model, settings: Settings, cores: Cores, helpers: Executor | None = None
+    ) -> None:
+        """`helpers`: threads for what goes before and after the model; none run it here."""
+        config, profile = model.source.config, model.profile
         self.model = model
         self.name, self.version = model.source.name, model.source.version
-        self.signature: Signature = model.runtime.signature
-        self.cost = CostModel(Sample(n, 0, s) for n, s in model.measured.items())
-        self.batching = config.batching and self.signature.batched
-        max_rows = max(model.measured)
+        self.signature: Signature = model.signature
+        self.cost = CostModel(Sample(*sample) for sample in profile.samples)
+        self.batching = profile.proof.batches
+        self.max_rows = profile.max_rows
         if config.max_batch_rows is not None:
-            max_rows = min(max_rows, config.max_batch_rows)
-        self.max_rows = max_rows if self.batching else 1
+            self.max_rows = min(self.max_rows, config.max_batch_rows)
+        self._max_queue_rows = config.max_queue_rows or settings.max_queue_rows
         slo_ms = config.slo_ms or settings.slo_ms
         self._slo_s = slo_ms / 1e3 if slo_ms else None
+        self._helpers = helpers
         self.batcher: Batcher[Tensors, Tensors] = Batcher(
-            batched(model.runtime.run, max_rows=self.max_rows)
-            if self.batching
-            else self._one_by_one,
+            [self._slot() for _ in range(profile.slots)],
             max_rows=self.max_rows,
-            max_queue_rows=config.max_queue_rows or settings.max_queue_rows,
+            max_queue_rows=self._max_queue_rows,
             cost=self.cost,
             cores=cores,
-            threads=cores.count,
+            threads=profile.threads,
             divide=divide if self.batching else None,
             rejoin=rejoin if self.batching else None,
+            executor=None,
             clock=time.monotonic,
         )
 
-    def _one_by_one(self, payloads: Sequence[Tensors]) -> list[Tensors]:
-        return [self.model.runtime.run(payload) for payload in payloads]
+    def _slot(self) -> Run[Tensors, Tensors]:
+        """What runs a batch in one slot."""
+        runtime = self.model.runtime
+        if not self.batching:
+            return lambda payloads: [runtime.run(payload) for payload in payloads]
+        padding = {spec.name: spec.pad for spec in runtime.signature.inputs if spec.pad is not None}
+        return batched(runtime.run, max_rows=self.max_rows, padding=padding)
 
     def patience_s(self, rows: int = 1, length: int = 0) -> float:
         """How long a request may take that does not say itself."""
@@ -78,16 +90,30 @@ class Deployment:
 
         arrived: when the request came, as an instant of time.monotonic().
         """
-        rows, key = self.signature.check(inputs)
-        rows = max(1, rows)
+        checked = self.signature.check(inputs)
+        length = 0
+        if pipeline := self.model.pipeline:
+            if checked.rows > self._max_queue_rows:
+                # Before the pipeline makes more of them.
+                raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
+            prepared = await self._help(partial(pipeline.before, inputs))
+            inputs, length = prepared.tensors, prepared.length
+            checked = self.model.runtime.signature.check(inputs)
+        rows = max(1, checked.rows)
         ticket = self.batcher.ticket(
             inputs,
             rows=rows,
-            key=key,
+            length=length,
+            key=checked.key,
             priority=priority if 1 <= priority <= PRIORITIES else DEFAULT_PRIORITY,
-            timeout_s=self.patience_s(rows) if timeout_s is None else timeout_s,
+            timeout_s=self.patience_s(rows, length) if timeout_s is None else timeout_s,
             arrived=arrived,
         )
         outputs = await self.batcher.carry(ticket)
+        if pipeline and pipeline.has_after:
+            outputs = await self._help(partial(pipeline.after, outputs))
         batch = ticket.batch
         return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
+
+    async def _help(self, step: Callable[[], T]) -> T:
+        return await self._helpers.run(step) if self._helpers else step()

@@ -7,8 +7,9 @@ off the event loop, gives each its deployment, and stops them in order.
 
 import asyncio
 import logging
+from collections.abc import Callable
 
-from batching import Cores
+from batching import Cores, ThreadExecutor
 from models import (
     BadModel,
     Model,
@@ -29,11 +30,19 @@ logger = logging.getLogger(__name__)
 class Engine:
     """All deployments, and their life."""
 
-    def __init__(self, sources: list[ModelSource], settings: Settings) -> None:
+    def __init__(
+        self,
+        sources: list[ModelSource],
+        settings: Settings,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """`progress`: told what is being loaded, in a few words, from another thread."""
         self.settings = settings
         self.registry = Registry(sources)
         self.deployments: dict[str, Deployment] = {}
         self._cores = Cores(usable_cores())
+        self._progress = progress
+        self._helpers = ThreadExecutor(self._cores.count, name="pipeline")
         self.draining = False
         self.sources = sources
         self._loading: asyncio.Task[None] | None = None
@@ -84,7 +93,13 @@ class Engine:
     async def _load_all(self) -> None:
         for source in self.sources:
             try:
-                model = await asyncio.to_thread(load, source, cores=self._cores.count)
+                model = await asyncio.to_thread(
+                    load,
+                    source,
+                    cores=self._cores.count,
+                    budget_s=self.settings.profile_budget_s,
+                    progress=self._progress,
+                )
                 self._deploy(model)
             except Exception as error:
                 if not isinstance(error, BadModel):
@@ -95,7 +110,7 @@ class Engine:
         self._loaded.set()
 
     def _deploy(self, model: Model) -> None:
-        deployment = Deployment(model, self.settings, self._cores)
+        deployment = Deployment(model, self.settings, self._cores, self._helpers)
         deployment.batcher.start()
         self.deployments[deployment.name] = deployment
         self.registry.enter(model)
@@ -112,5 +127,6 @@ class Engine:
         await asyncio.gather(*drained)  # 2. what was promised is answered
         for batcher in batchers:
             await batcher.close()  # 3. no more runs; threads joined
+        self._helpers.close()
         self.deployments.clear()
         self.registry.close()  # 4. sessions freed last: nothing can call them now

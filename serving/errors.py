@@ -16,7 +16,7 @@ from batching import (
     TooLate,
     TooManyRows,
 )
-from models import InvalidInput, ModelError, ModelNotFound, ModelNotReady
+from models import InvalidInput, ModelError, ModelNotFound, ModelNotReady, PipelineFailed
 
 from .protocol import InvalidRequest
 
@@ -51,6 +51,7 @@ STATUS: Final[Mapping[type[Exception], int]] = {
     QueueFull: 429,
     TooLate: 429,
     RunFailed: 500,
+    PipelineFailed: 500,
     ModelNotReady: 503,
     Draining: 503,
     DeadlineExceeded: 504,

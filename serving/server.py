@@ -31,15 +31,17 @@ def serve(
     *,
     listening: Callable[[Engine, str], None],
     ready: Callable[[Engine, str], None],
+    progress: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until a signal comes. Blocks.
 
+    progress: told what is being loaded, in a few words, from another thread.
     listening, ready: told the engine and the URL, once the port is bound and once
     every model answers.
 
     Raises BadModel if a model cannot be served, CannotListen if the address cannot be had.
     """
-    engine = Engine(find_models(settings.models), settings)
+    engine = Engine(find_models(settings.models), settings, progress)
     listener = _listen(settings.host, settings.port)
     url = _url(listener)
     listening(engine, url)

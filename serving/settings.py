@@ -30,13 +30,21 @@ class Settings:
     )
     max_queue_rows: int = _setting(8192, "Rows that may wait for each model; more are refused")
     max_body_mib: float = _setting(64.0, "Largest request body, in MiB")
+    profile_budget_s: float = _setting(
+        2.0, "Seconds to measure each model in, where no earlier start has done it"
+    )
     drain_s: float = _setting(30.0, "Seconds that accepted requests get to finish at shutdown")
     access_log: bool = _setting(False, "Log a line for each request")
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise ValueError(f"port must be 0 to 65535, got {self.port!r}")
-        for name, least in (("max_queue_rows", 1), ("drain_s", 0), ("slo_ms", 0)):
+        for name, least in (
+            ("max_queue_rows", 1),
+            ("drain_s", 0),
+            ("slo_ms", 0),
+            ("profile_budget_s", 0),
+        ):
             if not least <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
         if not 0 < self.max_body_mib < float("inf"):
@@ -58,11 +66,16 @@ class Option:
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        return "--" + self._word.replace("_", "-")
 
     @property
     def variable(self) -> str:
-        return ENVIRONMENT_PREFIX + self.name.upper()
+        return ENVIRONMENT_PREFIX + self._word.upper()
+
+    @property
+    def _word(self) -> str:
+        # Seconds need no saying on a command line; milliseconds do.
+        return self.name.removesuffix("_s")
 
 
 def options() -> list[Option]:

@@ -28,7 +28,7 @@ def test_its_table_of_settings_is_made_from_the_settings():
 
 def test_its_table_of_model_settings_names_every_key_once():
     table = README.split("What a `model.toml` may say")[1].split("##")[0]
-    keys = re.findall(r"^\| `\[?(\w+)\]?` \|", table, re.MULTILINE)
+    keys = re.findall(r"^\| `\[*(\w+)\]*` \|", table, re.MULTILINE)
 
     assert keys == [key.name for key in fields(ModelConfig)]
 

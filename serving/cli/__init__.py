@@ -3,6 +3,7 @@
 import click
 
 from ..version import VERSION
+from .inspect import inspect
 from .serve import serve
 
 
@@ -13,3 +14,4 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(inspect)

@@ -1,6 +1,7 @@
 """`jitney serve`: the command line in front of `serving.server`."""
 
 import logging
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from ..settings import Settings
 from ..version import VERSION
 from .errors import Mistake
 from .options import settings_options
+from .progress import Progress
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -47,9 +49,11 @@ def serve(models: tuple[Path, ...], **values: Any) -> None:
         click.echo(f"Jitney {VERSION} listens on {url} and loads {names}", err=True)
 
     def ready(engine: "Engine", url: str) -> None:
+        progress.clear()
         click.echo(serving_banner(engine, url, time.perf_counter() - began), err=True)
 
     try:
-        serve_until_signal(settings, listening=listening, ready=ready)
+        with Progress(sys.stderr) as progress:
+            serve_until_signal(settings, listening=listening, ready=ready, progress=progress)
     except (BadModel, CannotListen) as error:
         raise Mistake(str(error)) from error

@@ -19,7 +19,7 @@ def server_metadata() -> dict[str, Any]:
 
 def model_metadata(model: Model) -> dict[str, Any]:
     """The answer to GET /v2/models/{name}; -1 is an axis of any size."""
-    signature = model.runtime.signature
+    signature = model.signature
     return {
         "name": model.source.name,
         "versions": [model.source.version],

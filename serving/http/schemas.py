@@ -59,23 +59,6 @@ class InferReplyBody(BaseModel):
     outputs: list[OutputTensor]
 
 
-def in_one_piece(model: type[BaseModel]) -> Any:
-    """The model's JSON schema without references: they would point into the document around it."""
-    schema = model.model_json_schema()
-    parts = schema.pop("$defs", {})
-
-    def inlined(node: Any) -> Any:
-        if isinstance(node, list):
-            return [inlined(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if "$ref" in node:
-            return inlined(parts[node["$ref"].rsplit("/", 1)[-1]])
-        return {key: inlined(value) for key, value in node.items()}
-
-    return inlined(schema)
-
-
 class ErrorBody(BaseModel):
     """Every error of this server."""
 
@@ -131,3 +114,20 @@ class ModelNames(BaseModel):
     """All models, ready or not."""
 
     models: list[str]
+
+
+def in_one_piece(model: type[BaseModel]) -> Any:
+    """The model's JSON schema without references: they would point into the document around it."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def inlined(node: Any) -> Any:
+        if isinstance(node, list):
+            return [inlined(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "$ref" in node:
+            return inlined(parts[node["$ref"].rsplit("/", 1)[-1]])
+        return {key: inlined(value) for key, value in node.items()}
+
+    return inlined(schema)

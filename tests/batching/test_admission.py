@@ -1,4 +1,5 @@
 import pytest
+
 from batching import Draining, QueueFull, TooLate, TooManyRows
 from batching.admission import Admission
 

@@ -4,33 +4,31 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
-from models import Model, ModelConfig, ModelSource, Signature, Tensors, TensorSpec
-from serving.deployment import Deployment
+from models import ModelConfig, ModelSource, Runtime, Tensors, load
 from serving.engine import Engine
 from serving.settings import Settings
 
-from . import wire
+from . import onnx_models, wire
 from .asgi import WAIT_S
 
-SOURCE = ModelSource("held", "1", Path("held.onnx"), ModelConfig(max_batch_rows=1))
 INFER = "/v2/models/held/infer"
 
 
 class HeldModel:
     """y = x, [batch, 1], one row a run. Every run waits for `let_go`, which lets all of them go."""
 
-    signature = Signature(
-        (TensorSpec("x", np.dtype("f4"), ("batch", 1)),),
-        (TensorSpec("y", np.dtype("f4"), ("batch", 1)),),
-    )
-
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self.signature = runtime.signature
         self.ran: list[float] = []
+        self._runtime = runtime
         self._loop = asyncio.get_running_loop()
         self._started = asyncio.Event()
         self._released = threading.Event()
@@ -39,10 +37,10 @@ class HeldModel:
         self._loop.call_soon_threadsafe(self._started.set)
         assert self._released.wait(WAIT_S)
         self.ran += np.ravel(inputs["x"]).tolist()
-        return {"y": inputs["x"]}
+        return self._runtime.run(inputs)
 
     def close(self) -> None:
-        pass
+        self._runtime.close()
 
     def let_go(self) -> None:
         self._released.set()
@@ -53,16 +51,15 @@ class HeldModel:
 
 
 @asynccontextmanager
-async def held(
-    *, measured_s: float = 1.0, **settings: Any
-) -> AsyncIterator[tuple[HeldModel, Engine]]:
-    """The model, deployed. `measured_s`: what a run is said to take."""
-    model = HeldModel()
-    engine = Engine([SOURCE], Settings(**settings))
-    entry = Model(SOURCE, model, {1: measured_s})
-    deployment = engine.deployments["held"] = Deployment(entry, engine.settings)
-    engine.registry.enter(entry)
-    deployment.batcher.start()
+async def held(**settings: Any) -> AsyncIterator[tuple[HeldModel, Engine]]:
+    """The model, deployed."""
+    with TemporaryDirectory() as folder:
+        path = onnx_models.identity(Path(folder) / "held.onnx", TensorProto.FLOAT, ["batch", 1])
+        source = ModelSource("held", "1", path, ModelConfig(max_batch_rows=1))
+        loaded = load(source, cores=1)
+    model = HeldModel(loaded.runtime)
+    engine = Engine([source], Settings(**settings))
+    engine._deploy(replace(loaded, runtime=model))
     try:
         yield model, engine
     finally:

@@ -88,6 +88,72 @@ def similarity(path: Path, width: int = 2) -> Path:
     )
 
 
+def neighbourly(path: Path, width: int = 4) -> Path:
+    """y = x + the sum of all rows: an answer that hangs on who else is in the batch."""
+    return write(
+        path,
+        [("ReduceSum", ["x", "rows"], ["sum"]), ("Add", ["x", "sum"], ["y"])],
+        [("x", TensorProto.FLOAT, ["batch", width])],
+        [("y", TensorProto.FLOAT, ["batch", width])],
+        {"rows": np.array([0])},
+    )
+
+
+def running_sum(path: Path) -> Path:
+    """y = the sum of the rows so far, of integers: only the first row is by itself."""
+    return write(
+        path,
+        [("CumSum", ["x", "rows"], ["y"])],
+        [("x", TensorProto.INT64, ["batch", 2])],
+        [("y", TensorProto.INT64, ["batch", 2])],
+        {"rows": np.array(0)},
+    )
+
+
+def for_one(path: Path, width: int = 4) -> Path:
+    """y = x + x, that takes batches by its shapes, and fails on each of more than one row."""
+    return write(
+        path,
+        [("Squeeze", ["x", "rows"], ["only"]), ("Add", ["x", "only"], ["y"])],
+        [("x", TensorProto.FLOAT, ["batch", width])],
+        [("y", TensorProto.FLOAT, ["batch", width])],
+        {"rows": np.array([0])},
+    )
+
+
+def summing(path: Path) -> Path:
+    """y = the sum of all rows, one row whatever went in, though its shape says otherwise."""
+    return write(
+        path,
+        [("ReduceSum", ["x", "rows"], ["y"])],
+        [("x", TensorProto.FLOAT, ["batch", 4])],
+        [("y", TensorProto.FLOAT, ["batch", 4])],
+        {"rows": np.array([0])},
+    )
+
+
+def quantized(path: Path, width: int = 64) -> Path:
+    """A matrix product of int8 with one scale for the whole batch: rows move each other a bit."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w": rng.integers(-100, 100, (width, width)).astype(np.int8),
+        "w_scale": np.float32(0.01),
+    }
+    return write(
+        path,
+        [
+            ("DynamicQuantizeLinear", ["x"], ["q", "scale", "zero"]),
+            ("MatMulInteger", ["q", "w", "zero"], ["sums"]),
+            ("CastLike", ["sums", "scale"], ["floats"]),
+            ("Mul", ["floats", "scale"], ["scaled"]),
+            ("Mul", ["scaled", "w_scale"], ["y"]),
+        ],
+        [("x", TensorProto.FLOAT, ["batch", width])],
+        [("y", TensorProto.FLOAT, ["batch", width])],
+        {name: np.asarray(values) for name, values in weights.items()},
+    )
+
+
 def zip_mapped(path: Path) -> Path:
     """A classifier as scikit-learn exports it unless told otherwise: a list of dictionaries."""
     node = helper.make_node(

@@ -1,0 +1,15 @@
+"""What a pipeline makes of one request: the tensors that go into the queue."""
+
+from dataclasses import dataclass
+
+from .signature import Tensors
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One request, ready for the queue."""
+
+    tensors: Tensors
+    """What the runtime takes."""
+    length: int = 0
+    """Their length along the axis that is padded; 0 where there is none."""
