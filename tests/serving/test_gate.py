@@ -292,7 +292,7 @@ async def test_an_output_without_a_json_form(tmp_path):
         (b"/v2/models//infer", None),
     ],
 )
-def test_a_path_tells_the_models_name_and_version(path, target):
+async def test_a_path_tells_the_models_name_and_version(path, target):
     assert infer_target(path) == target
 
 

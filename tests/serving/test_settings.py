@@ -46,8 +46,9 @@ def test_every_setting_but_the_models_has_a_flag_a_variable_and_words():
 
     assert names == [field.name for field in fields(Settings) if field.name != "models"]
     for option in options():
-        assert option.flag == "--" + option.name.replace("_", "-")
-        assert option.variable == "JITNEY_" + option.name.upper()
+        word = option.name.removesuffix("_s")
+        assert option.flag == "--" + word.replace("_", "-")
+        assert option.variable == "JITNEY_" + word.upper()
         assert option.says
 
 
