@@ -133,7 +133,7 @@ async def test_a_request_whose_time_ran_out_never_runs(asks):
         app = door(engine)
         rides = await asks(app, 1)
         await model.started()
-        late = await asks(app, 2, ("X-Request-Timeout-Ms", "20"))
+        late = await asks(app, 2, ("X-Request-Timeout-Ms", "100"))
 
         reply = await late.reply()
 

@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 
 from serving.engine import Engine
-from serving.http import create_http_app
 from serving.settings import Settings
 from tests.support.asgi import client, door, error_of
 
@@ -167,8 +166,3 @@ async def test_an_http_error_keeps_its_status_and_headers(engine):
     assert reply.status_code == 418
     assert reply.headers["x-pot"] == "tea"
     assert error_of(reply) == "short and stout"
-
-
-def test_the_application_is_fastapis_own():
-    """So that whoever embeds it may add to it."""
-    assert create_http_app.__annotations__["return"] is FastAPI
