@@ -185,16 +185,31 @@ class Batcher(Generic[In, Out]):
         self._admission.check_room(rows, waiting=self._queue.rows, row_s=row_s)
         if deadline < inf:
             now = self._clock()
-            answer_s = self._forecast.answer_s(
-                rows, length, now, priority=priority, deadline=deadline
+            needed_s = self.needed_s(
+                rows, length, priority=priority, deadline=deadline, enough_s=deadline - now
             )
-            if not self._forecast.idle:
-                answer_s = self._admission.needed_s(answer_s)
-            self._admission.check_time(needed_s=answer_s, allowed_s=deadline - now)
+            self._admission.check_time(needed_s=needed_s, allowed_s=deadline - now)
 
-    def needed_s(self, rows: int = 1, length: int = 0) -> float:
-        """What the caller of a request that comes now must allow; 0 without a cost model."""
-        answer_s = self._forecast.answer_s(rows, length, self._clock())
+    def needed_s(
+        self,
+        rows: int = 1,
+        length: int = 0,
+        *,
+        priority: int = 0,
+        deadline: float = inf,
+        enough_s: float = 0.0,
+    ) -> float:
+        """What the caller of a request that comes now must allow; 0 without a cost model.
+
+        enough_s: where it is surely less than this, that is said in a rough figure, for
+        a fraction of the cost.
+        """
+        at_most_s = self._admission.needed_s(self._forecast.at_most_s(rows, length))
+        if at_most_s <= enough_s:
+            return at_most_s
+        answer_s = self._forecast.answer_s(
+            rows, length, self._clock(), priority=priority, deadline=deadline
+        )
         return answer_s if self._forecast.idle else self._admission.needed_s(answer_s)
 
     def discard(self, ticket: Ticket[In, Out]) -> None:

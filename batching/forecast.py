@@ -35,11 +35,16 @@ class Forecast:
         self._max_rows = max_rows
         self._free_at = [-inf] * slots
         self._shares: dict[tuple[int, int], Shares] = {}
+        self._longest = 0
+        self._batches_s = 0.0
 
     def begins(self, slot: int, rows: int, length: int, now: float) -> None:
         """The slot begins a batch."""
         if self.cost:
             self._free_at[slot] = now + self.cost.cycle(rows, length)
+            self._longest = max(self._longest, length)
+            # What runs now, and a full batch around the newcomer, take no more than this.
+            self._batches_s = 2 * self.cost.cycle(self._max_rows, self._longest)
 
     def ends(self, slot: int) -> None:
         """The slot is free; what has been learned from its batch counts from now on."""
@@ -80,6 +85,12 @@ class Forecast:
             return alone_s
         # Others come aboard of the same batch, the more the longer the queue: half a batch.
         return busy_s + ahead_s + own_s + min(company_s / 2, ahead_s)
+
+    def at_most_s(self, rows: int, length: int) -> float:
+        """More than `answer_s` would say, for a fraction of its cost."""
+        if self.cost is None:
+            return 0.0
+        return self._batches_s + self._queue.work_s + self.shares(rows, length).own_s
 
     @property
     def idle(self) -> bool:

@@ -40,6 +40,8 @@ class BatchQueue(Generic[In, Out]):
         self.plan = plan
         self.rows = 0
         """Rows that wait, over all lanes."""
+        self.work_s = 0.0
+        """Their work, over all lanes."""
         self._lanes: dict[tuple[int, Hashable], _Lane[In, Out]] = {}
 
     def __len__(self) -> int:
@@ -57,6 +59,7 @@ class BatchQueue(Generic[In, Out]):
         else:
             insort(lane, ticket, key=_urgency)
         lane.work_s += ticket.work_s
+        self.work_s += ticket.work_s
         self.rows += ticket.rows
 
     def discard(self, ticket: Ticket[In, Out]) -> bool:
@@ -148,14 +151,18 @@ class BatchQueue(Generic[In, Out]):
         self, name: tuple[int, Hashable], lane: _Lane[In, Out], tickets: list[Ticket[In, Out]]
     ) -> None:
         """Count out tickets that have been taken from a lane."""
+        work_s = sum(ticket.work_s for ticket in tickets)
         self.rows -= sum(ticket.rows for ticket in tickets)
-        lane.work_s -= sum(ticket.work_s for ticket in tickets)
+        lane.work_s -= work_s
+        self.work_s -= work_s
         if not lane:
             del self._lanes[name]
+        if not self._lanes:
+            self.work_s = 0.0  # what rounding has left
 
     def clear(self) -> list[Ticket[In, Out]]:
         """Take out and return everything."""
         left = [ticket for lane in self._lanes.values() for ticket in lane]
         self._lanes.clear()
-        self.rows = 0
+        self.rows, self.work_s = 0, 0.0
         return left

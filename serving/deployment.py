@@ -77,11 +77,14 @@ class Deployment:
         """How long a request may take that does not say itself."""
         if self._slo_s is not None:
             return self._slo_s
-        return max(PATIENCE_S, PATIENCE * self.cost.cycle(rows, length))
+        return max(PATIENCE_S, PATIENCE * self.cost.at_best(rows, length))
 
-    def needed_s(self) -> float:
-        """Seconds that the smallest request must be given now: a look before it is read."""
-        return self.batcher.needed_s()
+    def needed_s(self, enough_s: float) -> float:
+        """Seconds that the smallest request must be given now: a look before it is read.
+
+        enough_s: a rough figure will do if it is less than this.
+        """
+        return self.batcher.needed_s(enough_s=enough_s)
 
     async def infer(
         self, inputs: Tensors, *, arrived: float, timeout_s: float | None, priority: int

@@ -33,7 +33,7 @@ _BINARY = (b"content-type", b"application/octet-stream")
 
 # Watching for a caller to hang up costs 6 µs a request, and saves one row if it does.
 # Where the answer comes sooner than this, that never pays.
-WATCH_FROM_S = 0.05
+WATCH_FROM_S = 0.25
 
 
 # Bodies up to here are looked into for a timeout of their own before a refusal.
@@ -107,7 +107,7 @@ class Inference:
         head = self._read_head(headers)
         deployment = self._engine.deployment(name, version)
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-        needed_s = deployment.needed_s()
+        needed_s = deployment.needed_s(patience_s)
         body = None
         if needed_s > patience_s:
             # Saying no must cost far less than saying yes: nothing is read or raised. But a
@@ -190,18 +190,20 @@ def _whole(header: str, value: bytes) -> int:
 
 async def _while_there(call: Coroutine[Any, Any, Answer], receive: Receive) -> Answer:
     """The call's answer; or CallerLeft, and the call cancelled, if the caller hangs up first."""
-    calling = asyncio.ensure_future(call)
-    leaving = asyncio.ensure_future(_gone(receive))
+    task = asyncio.current_task()
+    assert task is not None
+    watch = asyncio.create_task(_cancel_when_gone(task, receive))
     try:
-        await asyncio.wait([calling, leaving], return_when=asyncio.FIRST_COMPLETED)
-        if not calling.done():
-            raise CallerLeft
-        return calling.result()
+        return await call
+    except asyncio.CancelledError:
+        if watch.done() and not task.uncancel():
+            raise CallerLeft from None
+        raise  # it was the server that cancelled
     finally:
-        calling.cancel()
-        leaving.cancel()
+        watch.cancel()
 
 
-async def _gone(receive: Receive) -> None:
+async def _cancel_when_gone(task: asyncio.Task[Any], receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    task.cancel()
