@@ -29,7 +29,7 @@ from .observer import BatchObserver
 from .parts import Divide, Rejoin, divided
 from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
-from .ticket import Batch, In, Out, Ticket
+from .ticket import Batch, In, Out, Reply, Ticket
 
 # From a request's bytes to its ticket takes two turns of the event loop: one reads
 # them and starts a task, the next runs it.
@@ -138,10 +138,15 @@ class Batcher(Generic[In, Out]):
         priority: int = 0,
         timeout_s: float = inf,
         arrived: float | None = None,
+        reply: Reply[Out] | None = None,
     ) -> Ticket[In, Out]:
-        """A ticket for `carry` or `put`, that arrives now or did so at an instant of the clock."""
+        """A ticket for `carry` or `put`, that arrives now or did so at an instant of the clock.
+
+        Its reply is a future, unless the caller has one of its own for `put`.
+        """
         now = self._clock() if arrived is None else arrived
-        reply: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        if reply is None:
+            reply = asyncio.get_running_loop().create_future()
         alone_s, _, work_s, _ = self._forecast.shares(rows, length)
         return Ticket(
             payload, reply, now, rows, length, key, priority, now + timeout_s, alone_s, work_s

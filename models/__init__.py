@@ -19,12 +19,13 @@ from .proof import Proof
 from .registry import Model, ModelState, Registry, load
 from .repository import ZOO, ModelSource, find_models
 from .runtime import Runtime
-from .signature import Array, Signature, Tensors, TensorSpec
+from .signature import Array, Checked, Signature, Tensors, TensorSpec
 
 __all__ = [
     "ZOO",
     "Array",
     "BadModel",
+    "Checked",
     "InvalidInput",
     "Model",
     "ModelConfig",

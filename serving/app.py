@@ -20,7 +20,7 @@ def create_app(settings: Settings | None = None) -> App:
     return compose(Engine(find_models(settings.models), settings))
 
 
-def compose(engine: Engine) -> App:
+def compose(engine: Engine, inference: Inference | None = None) -> App:
     """The doors in front of an engine. It starts and stops with the application's lifespan."""
 
     @asynccontextmanager
@@ -31,5 +31,5 @@ def compose(engine: Engine) -> App:
         finally:
             await engine.stop()
 
-    inference = Inference(engine)
+    inference = inference or Inference(engine)
     return Gate(create_http_app(engine, inference, lifespan), inference)

@@ -5,10 +5,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from batching import Batch, Batcher, Cores, CostModel, Executor, Sample, TooManyRows
+from batching import (
+    Batch,
+    Batcher,
+    Cores,
+    CostModel,
+    Executor,
+    Reply,
+    Sample,
+    Ticket,
+    TooManyRows,
+)
 from batching.isolate import Run
 from batching.tensors import batched, divide, rejoin
-from models import Model, Signature, Tensors
+from models import Checked, Model, Signature, Tensors
 
 from .settings import Settings
 
@@ -102,8 +112,43 @@ class Deployment:
             prepared = await self._help(partial(pipeline.before, inputs))
             inputs, length = prepared.tensors, prepared.length
             checked = self.model.runtime.signature.check(inputs)
+        ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority)
+        outputs = await self.batcher.carry(ticket)
+        if pipeline and pipeline.has_after:
+            outputs = await self._help(partial(pipeline.after, outputs))
+        batch = ticket.batch
+        return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
+
+    def put(
+        self,
+        inputs: Tensors,
+        reply: Reply[Tensors],
+        *,
+        arrived: float,
+        timeout_s: float | None,
+        priority: int,
+    ) -> Ticket[Tensors, Tensors]:
+        """`infer` for a caller with a reply of its own, where nothing goes before or after.
+
+        Raises what `infer` raises before anything waits; everything later goes to the reply.
+        """
+        checked = self.signature.check(inputs)
+        ticket = self._ticket(inputs, checked, 0, arrived, timeout_s, priority, reply)
+        self.batcher.put(ticket)
+        return ticket
+
+    def _ticket(
+        self,
+        inputs: Tensors,
+        checked: Checked,
+        length: int,
+        arrived: float,
+        timeout_s: float | None,
+        priority: int,
+        reply: Reply[Tensors] | None = None,
+    ) -> Ticket[Tensors, Tensors]:
         rows = max(1, checked.rows)
-        ticket = self.batcher.ticket(
+        return self.batcher.ticket(
             inputs,
             rows=rows,
             length=length,
@@ -111,12 +156,8 @@ class Deployment:
             priority=priority if 1 <= priority <= PRIORITIES else DEFAULT_PRIORITY,
             timeout_s=self.patience_s(rows, length) if timeout_s is None else timeout_s,
             arrived=arrived,
+            reply=reply,
         )
-        outputs = await self.batcher.carry(ticket)
-        if pipeline and pipeline.has_after:
-            outputs = await self._help(partial(pipeline.after, outputs))
-        batch = ticket.batch
-        return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
 
     async def _help(self, step: Callable[[], T]) -> T:
         return await self._helpers.run(step) if self._helpers else step()

@@ -15,10 +15,10 @@ from urllib.parse import unquote
 
 from batching import TooLate
 
-from .deployment import Answer
+from .deployment import Answer, Deployment
 from .engine import Engine
 from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
-from .protocol import InvalidRequest, decode, encode
+from .protocol import InferRequest, InvalidRequest, decode, encode
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -84,7 +84,11 @@ class Inference:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._max_body_bytes = engine.settings.max_body_bytes
+        self.max_body_bytes = engine.settings.max_body_bytes
+
+    def deployment(self, name: str, version: str | None) -> Deployment:
+        """What answers for this model; raises ModelNotFound or ModelNotReady."""
+        return self._engine.deployment(name, version)
 
     async def answer(
         self, name: str, version: str | None, scope: Message, receive: Receive, send: Send
@@ -104,7 +108,7 @@ class Inference:
         self, name: str, version: str | None, headers: Headers, receive: Receive
     ) -> Reply:
         arrived = time.monotonic()
-        head = self._read_head(headers)
+        head = self.read_head(headers)
         deployment = self._engine.deployment(name, version)
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
         needed_s = deployment.needed_s(patience_s)
@@ -112,7 +116,7 @@ class Inference:
         if needed_s > patience_s:
             # Saying no must cost far less than saying yes: nothing is read or raised. But a
             # small body may say that its caller has more time than the model's own limit.
-            if head.timeout_s is None and head.length <= PEEK_BYTES:
+            if head.timeout_s is None and 0 < head.length <= PEEK_BYTES:
                 body = await self._read(receive)
             if body is None or b'"timeout"' not in body:
                 return reply_to(TooLate(needed_s=needed_s, allowed_s=patience_s))
@@ -126,25 +130,9 @@ class Inference:
             priority=request.priority,
         )
         answer = await (call if needed_s < WATCH_FROM_S else _while_there(call, receive))
-        done = time.monotonic()
-        encoded = encode(deployment.name, deployment.version, request, answer.outputs)
-        if encoded.json_length is None:
-            reply_headers = [_JSON]
-        else:
-            length = b"%d" % encoded.json_length
-            reply_headers = [_BINARY, (b"inference-header-content-length", length)]
-        if batch := answer.batch:
-            encode_s = time.monotonic() - done
-            timing = b"queue;dur=%.3f, run;dur=%.3f, encode;dur=%.3f, batch;desc=%d" % (
-                answer.waited_s * 1e3,
-                batch.run_s * 1e3,
-                encode_s * 1e3,
-                batch.rows,
-            )
-            reply_headers.append((b"server-timing", timing))
-        return Reply(200, encoded.body, reply_headers)
+        return answer_with(deployment, request, answer)
 
-    def _read_head(self, headers: Headers) -> Head:
+    def read_head(self, headers: Headers) -> Head:
         """What the headers say; raises for what makes reading the body needless."""
         json_length = timeout_s = None
         content_length = 0
@@ -153,8 +141,8 @@ class Inference:
                 json_length = _whole("Inference-Header-Content-Length", value)
             elif name == b"content-length":
                 content_length = _whole("Content-Length", value)
-                if content_length > self._max_body_bytes:
-                    raise BodyTooLarge(self._max_body_bytes)
+                if content_length > self.max_body_bytes:
+                    raise BodyTooLarge(self.max_body_bytes)
             elif name == b"x-request-timeout-ms":
                 timeout_s = _whole("X-Request-Timeout-Ms", value) / 1e3
             elif name == b"content-encoding" and value.lower() != b"identity":
@@ -168,7 +156,7 @@ class Inference:
         if message.get("more_body"):
             parts, size = [body], len(body)
             while message.get("more_body"):
-                if size > self._max_body_bytes:
+                if size > self.max_body_bytes:
                     break
                 message = await receive()
                 parts.append(message.get("body", b""))
@@ -176,9 +164,29 @@ class Inference:
             body = b"".join(parts)
         if message["type"] == "http.disconnect":
             raise CallerLeft
-        if len(body) > self._max_body_bytes:
-            raise BodyTooLarge(self._max_body_bytes)
+        if len(body) > self.max_body_bytes:
+            raise BodyTooLarge(self.max_body_bytes)
         return body
+
+
+def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -> Reply:
+    """The reply that brings a model's outputs, in the form that was asked for."""
+    began = time.monotonic()
+    encoded = encode(deployment.name, deployment.version, request, answer.outputs)
+    if encoded.json_length is None:
+        headers = [_JSON]
+    else:
+        length = b"%d" % encoded.json_length
+        headers = [_BINARY, (b"inference-header-content-length", length)]
+    if batch := answer.batch:
+        timing = b"queue;dur=%.3f, run;dur=%.3f, encode;dur=%.3f, batch;desc=%d" % (
+            answer.waited_s * 1e3,
+            batch.run_s * 1e3,
+            (time.monotonic() - began) * 1e3,
+            batch.rows,
+        )
+        headers.append((b"server-timing", timing))
+    return Reply(200, encoded.body, headers)
 
 
 def _whole(header: str, value: bytes) -> int:

@@ -12,13 +12,16 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import uvicorn
 
 from models import BadModel, find_models
 
 from .app import compose
+from .door import Door
 from .engine import Engine
+from .gate import Inference
 from .settings import Settings
 
 
@@ -45,10 +48,11 @@ def serve(
     listener = _listen(settings.host, settings.port)
     url = _url(listener)
     listening(engine, url)
+    inference = Inference(engine)
     config = uvicorn.Config(
-        compose(engine),
+        compose(engine, inference),
         loop="uvloop",
-        http="httptools",
+        http=partial(Door, inference),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         access_log=settings.access_log,
