@@ -306,7 +306,7 @@ class Batcher(Generic[In, Out]):
         if self._cost and batch.runs == 1:
             self._cost.observe(batch.rows, batch.length, batch.run_s)
             if began is not None:
-                self._cost.observe_cycle(batch.rows, batch.length, batch.ended_at - began)
+                self._cost.observe_cycle(batch.rows, batch.run_s, batch.ended_at - began)
         self._forecast.ends(slot)
         asyncio.get_running_loop().call_soon(self._on_turn, batch.ended_at)
         self._tell("batch_done", batch, riders)

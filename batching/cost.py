@@ -1,18 +1,18 @@
 """What a batch costs: rows and padded length in, seconds out.
 
     run(n, L)   = speed * (c0 + c1*n + c2*n*L + c3*n*L*L)
-    cycle(n, L) = pace * (c0 + c1*n + c2*n*L + c3*n*L*L + LOOP_S*n)
+    cycle(n, L) = run(n, L) + LOOP_S*n + gap
 
 The four coefficients are fitted once, to what was measured at load: none of them
 negative, and in relative error, so that a run of 1 ms counts as much as one of 1 s.
 Models of fixed shape have L = 0 and two of them. Every run then corrects `speed`.
 
-A cycle is what a batch takes on the wall, from the end of the one before: the run,
-and the event loop's own work, which for a tiny model is the most of it. Every cycle
-of a busy slot corrects `pace`. It is a factor, and not a sum for each row, because
-what slows a busy server (refusing others, another model's runs) goes on whether
-a batch is large or small: counted by the row it would grow as batches shrink, and
-refuse ever more.
+A cycle is what a batch takes on the wall, from the end of the one before: the run, the
+event loop's own work for its rows, and a gap, in which the loop serves others and the
+thread that runs waits for its turn. Every cycle of a busy slot corrects `gap_s`. It is
+counted by the batch: by the row, or as a factor, small batches under overload would
+make a large one look dearer than it is, and what looks dear is refused, and leaves
+batches small.
 
 Pure: samples come in as arguments, and no clock is read.
 """
@@ -34,7 +34,11 @@ _BELIEF = 0.1
 _SHORTEST_S = 1e-7
 
 LOOP_S = 6e-5
-"""About what the event loop does for a row; `pace` knows better after the first cycles."""
+"""About what the event loop does for a row."""
+
+# A gap counts as at most twice what is known, and a millisecond: a pause of the whole
+# process is not what batches cost.
+_LONGER_GAP_S = 1e-3
 
 
 class Sample(NamedTuple):
@@ -57,8 +61,8 @@ class CostModel:
         """c0 to c3, in seconds."""
         self.speed = 1.0
         """What runs take now, over what they took when they were measured."""
-        self.pace = 1.0
-        """What cycles take now, over what they would on a machine with nothing else to do."""
+        self.gap_s = 0.0
+        """What a cycle takes beyond the run and the event loop's work for its rows."""
         self.error = max(abs(self._shape(s.rows, s.length) / s.run_s - 1) for s in measured)
         """The largest relative error of the fit."""
         self._cheapest: dict[tuple[int, int], int] = {}
@@ -73,7 +77,7 @@ class CostModel:
 
     def cycle(self, rows: int, length: int = 0) -> float:
         """Seconds from one batch's end to the next one's, if it has so many rows."""
-        return self.pace * (self._shape(rows, length) + LOOP_S * rows)
+        return self.predict(rows, length) + LOOP_S * rows + self.gap_s
 
     def at_best(self, rows: int, length: int = 0) -> float:
         """Seconds that a run takes where nothing is in its way: as it was measured at load."""
@@ -82,12 +86,12 @@ class CostModel:
     @property
     def batch_s(self) -> float:
         """What a cycle takes before its first row."""
-        return self.pace * self.coefficients[0]
+        return self.speed * self.coefficients[0] + self.gap_s
 
     def row_s(self, length: int = 0) -> float:
         """What one more row of this length adds to a cycle."""
         _, c1, c2, c3 = self.coefficients
-        return self.pace * (c1 + length * (c2 + length * c3) + LOOP_S)
+        return self.speed * (c1 + length * (c2 + length * c3)) + LOOP_S
 
     def cheapest_rows(self, limit: int, length: int = 0) -> int:
         """The smallest number of rows, up to `limit`, that is as good as the cheapest a row."""
@@ -113,17 +117,14 @@ class CostModel:
 
     def observe(self, rows: int, length: int, run_s: float) -> None:
         """Learn from a run."""
-        self.speed *= _correction(run_s / self.predict(rows, length))
+        surprise = log(max(run_s, _SHORTEST_S) / self.predict(rows, length))
+        self.speed *= exp(_BELIEF * max(-_SURPRISE, min(_SURPRISE, surprise)))
 
-    def observe_cycle(self, rows: int, length: int, cycle_s: float) -> None:
+    def observe_cycle(self, rows: int, run_s: float, cycle_s: float) -> None:
         """Learn from a busy slot's cycle: the seconds from its last batch's end to this one's."""
-        self.pace *= _correction(cycle_s / self.cycle(rows, length))
-
-
-def _correction(ratio: float) -> float:
-    """What a factor is to be multiplied with, after so much of what was predicted was seen."""
-    surprise = log(max(ratio, 1e-9))
-    return exp(_BELIEF * max(-_SURPRISE, min(_SURPRISE, surprise)))
+        gap_s = max(0.0, cycle_s - run_s - LOOP_S * rows)
+        believable_s = 2 * self.gap_s + _LONGER_GAP_S
+        self.gap_s += _BELIEF * (min(gap_s, believable_s) - self.gap_s)
 
 
 def _fit(samples: Sequence[Sample]) -> tuple[float, float, float, float]:

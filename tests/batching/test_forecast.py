@@ -44,7 +44,7 @@ def test_what_runs_now_comes_first():
 def test_what_was_learned_under_load_does_not_keep_an_idle_model_from_trying():
     forecast = forecast_of()
     for _ in range(100):
-        forecast.cost.observe_cycle(10, 0, 60.0)
+        forecast.cost.observe_cycle(10, 0.0, 60.0)
 
     assert forecast.answer_s(1, 0, now=0.0) == pytest.approx(0.011, rel=0.01)
     forecast.begins(0, rows=1, length=0, now=0.0)
