@@ -47,6 +47,7 @@ class Engine:
         self.sources = sources
         self._loading: asyncio.Task[None] | None = None
         self._loaded = asyncio.Event()
+        self._awaited = False
         self._failure: BadModel | None = None
 
     def deployment(self, name: str, version: str | None) -> Deployment:
@@ -86,6 +87,7 @@ class Engine:
 
     async def loaded(self) -> None:
         """Return when every model has been loaded or has failed; raises the first BadModel."""
+        self._awaited = True  # whoever asks says what went wrong
         await self._loaded.wait()
         if self._failure:
             raise self._failure
@@ -102,10 +104,14 @@ class Engine:
                 )
                 self._deploy(model)
             except Exception as error:
-                if not isinstance(error, BadModel):
+                if isinstance(error, BadModel):
+                    if not self._awaited:
+                        logger.error("%s", error)
+                else:
                     logger.exception("%s could not be loaded", source.path)
                     error = BadModel(f"{source.path} could not be loaded; the log says more.")
-                self.registry.fail(source, str(error))
+                # Where a file lies is for the log, not for the network.
+                self.registry.fail(source, "it cannot be loaded; the server's log says why")
                 self._failure = self._failure or error
         self._loaded.set()
 
