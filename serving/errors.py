@@ -1,4 +1,4 @@
-"""The only place where our errors meet the outside: exception -> HTTP status."""
+"""The only place where our errors meet the outside: exception -> HTTP status, gRPC code."""
 
 import logging
 from collections.abc import Mapping
@@ -40,30 +40,51 @@ class UnsupportedEncoding(Exception):
         super().__init__(f"Content-Encoding {encoding[:40]!r} is not supported")
 
 
+class Status(NamedTuple):
+    """An error's number over HTTP, and its name over gRPC."""
+
+    http: int
+    grpc: str
+
+
 # The nearest class of an exception counts, so that a subclass may have its own.
-STATUS: Final[Mapping[type[Exception], int]] = {
-    InvalidRequest: 400,
-    InvalidInput: 400,
-    ModelNotFound: 404,
-    BodyTooLarge: 413,
-    TooManyRows: 413,
-    UnsupportedEncoding: 415,
-    QueueFull: 429,
-    TooLate: 429,
-    RunFailed: 500,
-    PipelineFailed: 500,
-    ModelNotReady: 503,
-    Draining: 503,
-    DeadlineExceeded: 504,
+# Who is refused for now gets RESOURCE_EXHAUSTED, though Triton says UNAVAILABLE: clients
+# send again by themselves what was UNAVAILABLE, which makes an overload worse.
+STATUS: Final[Mapping[type[Exception], Status]] = {
+    InvalidRequest: Status(400, "INVALID_ARGUMENT"),
+    InvalidInput: Status(400, "INVALID_ARGUMENT"),
+    ModelNotFound: Status(404, "NOT_FOUND"),
+    BodyTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
+    TooManyRows: Status(413, "INVALID_ARGUMENT"),
+    UnsupportedEncoding: Status(415, "UNIMPLEMENTED"),
+    QueueFull: Status(429, "RESOURCE_EXHAUSTED"),
+    TooLate: Status(429, "RESOURCE_EXHAUSTED"),
+    RunFailed: Status(500, "INTERNAL"),
+    PipelineFailed: Status(500, "INTERNAL"),
+    ModelNotReady: Status(503, "UNAVAILABLE"),
+    Draining: Status(503, "UNAVAILABLE"),
+    DeadlineExceeded: Status(504, "DEADLINE_EXCEEDED"),
 }
+UNEXPECTED: Final = Status(500, "INTERNAL")
 
 OURS: Final = (BatchingError, ModelError, InvalidRequest, BodyTooLarge, UnsupportedEncoding)
 """What carries a message made for callers."""
 
 
-def status_of(error: Exception) -> int:
-    """The HTTP status for an error; 500 for whatever is not in the table."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+def status_of(error: Exception) -> Status:
+    """How an error is numbered; UNEXPECTED for whatever is not in the table."""
+    # A run that failed because of what the caller sent is the caller's mistake.
+    if isinstance(error, RunFailed) and isinstance(error.__cause__, InvalidInput):
+        error = error.__cause__
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), UNEXPECTED)
+
+
+def retry_after(error: Exception) -> bytes | None:
+    """When to come back, for who is refused for now: the value of the `Retry-After` header."""
+    if not isinstance(error, (QueueFull, TooLate)):
+        return None
+    # Whole seconds are all that the header knows.
+    return b"%d" % max(1, ceil(error.retry_after_s))
 
 
 MAX_MESSAGE = 1000
@@ -102,14 +123,10 @@ class Reply(NamedTuple):
 
 def reply_to(error: Exception) -> Reply:
     """The HTTP status, JSON body and headers that answer an error."""
-    # A run that failed because of what the caller sent is the caller's mistake.
-    cause = error.__cause__ if isinstance(error, RunFailed) else None
-    status = status_of(cause if isinstance(cause, InvalidInput) else error)
     headers = [(b"content-type", b"application/json")]
-    if isinstance(error, (QueueFull, TooLate)):
-        # Whole seconds are all that the header knows.
-        headers.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after_s))))
+    if after := retry_after(error):
+        headers.append((b"retry-after", after))
     elif isinstance(error, BodyTooLarge):
         # What is left of the body is not worth reading to get to a next request.
         headers.append((b"connection", b"close"))
-    return Reply(status, orjson.dumps({"error": message_of(error)}), headers)
+    return Reply(status_of(error).http, orjson.dumps({"error": message_of(error)}), headers)

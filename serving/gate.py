@@ -19,6 +19,7 @@ from .deployment import Answer, Deployment
 from .engine import Engine
 from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
 from .protocol import InferRequest, InvalidRequest, decode, encode
+from .timing import server_timing
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -178,13 +179,7 @@ def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -
     else:
         length = b"%d" % encoded.json_length
         headers = [_BINARY, (b"inference-header-content-length", length)]
-    if batch := answer.batch:
-        timing = b"queue;dur=%.3f, run;dur=%.3f, encode;dur=%.3f, batch;desc=%d" % (
-            answer.waited_s * 1e3,
-            batch.run_s * 1e3,
-            (time.monotonic() - began) * 1e3,
-            batch.rows,
-        )
+    if timing := server_timing(answer, time.monotonic() - began):
         headers.append((b"server-timing", timing))
     return Reply(200, encoded.body, headers)
 

@@ -47,6 +47,7 @@ def serve(
     engine = Engine(find_models(settings.models), settings, progress)
     listener = _listen(settings.host, settings.port)
     url = _url(listener)
+    _look_for_grpc(settings)
     listening(engine, url)
     inference = Inference(engine)
     config = uvicorn.Config(
@@ -85,7 +86,20 @@ async def _run(
         raise failure
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _look_for_grpc(settings: Settings) -> None:
+    """Say at once, and in one line, what would keep gRPC from listening later."""
+    if not settings.grpc_port:
+        return
+    try:
+        from . import grpc  # noqa: F401
+    except (ImportError, RuntimeError) as error:  # missing, or older than what is generated
+        raise CannotListen(
+            f"--grpc-port needs packages that are not there: pip install 'jitney[grpc]' ({error})"
+        ) from error
+    _listen(settings.host, settings.grpc_port, "--grpc-port").close()
+
+
+def _listen(host: str, port: int, flag: str = "--port") -> socket.socket:
     where = f"port {port} of {host}"
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -93,7 +107,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise CannotListen(
-                f"{where} is in use; stop what listens there or choose another: --port {port + 1}"
+                f"{where} is in use; stop what listens there or choose another: {flag} {port + 1}"
             ) from error
         raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
 

@@ -23,6 +23,7 @@ class Settings:
     """ONNX files and repository folders; none means the shipped models."""
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = _setting(8000, "HTTP port; 0 takes any free one")
+    grpc_port: int = _setting(0, "gRPC port; 0 is none")
     slo_ms: float = _setting(
         0.0,
         "Answer within so many milliseconds or refuse, where neither request nor model says; "
@@ -37,8 +38,9 @@ class Settings:
     access_log: bool = _setting(False, "Log a line for each request")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"port must be 0 to 65535, got {self.port!r}")
+        for name in ("port", "grpc_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(f"{name} must be 0 to 65535, got {getattr(self, name)!r}")
         for name, least in (
             ("max_queue_rows", 1),
             ("drain_s", 0),

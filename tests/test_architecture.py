@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"batching", "models", "serving"}
-WEB = {"fastapi", "fastapi_offline", "starlette", "uvicorn", "grpc"}
+WEB = {"fastapi", "fastapi_offline", "starlette", "uvicorn", "grpc", "grpc_health", "google"}
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -65,6 +65,12 @@ def test_only_one_file_knows_the_engine():
         if "onnxruntime" in tops_
     ]
     assert knowing == ["models/onnx_runtime.py"]
+
+
+def test_grpc_is_known_behind_its_own_door_only():
+    """Who starts without it must not pay for its import."""
+    for name, used in tops("serving").items():
+        assert name.startswith("serving/grpc/") or not used & {"grpc", "grpc_health", "google"}
 
 
 def test_batching_knows_numpy_in_one_file_only():

@@ -5,13 +5,14 @@ import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batching import Batcher
 from models import ModelConfig
 from serving.settings import readme_table
-from tests.support.server import serving
+from tests.support.server import free_port, serving
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -55,6 +56,16 @@ async def test_its_example_of_the_library_works():
     exec(f"async def run():\n{body}    return nine", scope)
 
     assert await scope["run"]() == 9  # type: ignore[operator]
+
+
+def test_its_example_of_grpc_works():
+    (example,) = (block for block in blocks("python") if "triton" in block)
+    scope: dict[str, Any] = {}
+    with serving("--grpc-port", str(free_port())) as server:
+        exec(example.replace("127.0.0.1:8001", server.grpc), scope)
+        scope["client"].close()
+
+    assert scope["digit"].shape == (1,)
 
 
 def test_the_files_it_points_to_are_there():

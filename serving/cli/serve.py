@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @settings_options
 def serve(models: tuple[Path, ...], **values: Any) -> None:
-    """Serve the models at PATH over HTTP.
+    """Serve the models at PATH over HTTP, and over gRPC if it is given a port.
 
     A PATH is an .onnx file, or a folder with <name>/<version>/model.onnx in it.
     Without one, the shipped models are served.
@@ -46,7 +46,8 @@ def serve(models: tuple[Path, ...], **values: Any) -> None:
 
     def listening(engine: "Engine", url: str) -> None:
         names = ", ".join(source.name for source in engine.sources)
-        click.echo(f"Jitney {VERSION} listens on {url} and loads {names}", err=True)
+        grpc = f" (gRPC on port {settings.grpc_port})" if settings.grpc_port else ""
+        click.echo(f"Jitney {VERSION} listens on {url}{grpc} and loads {names}", err=True)
 
     def ready(engine: "Engine", url: str) -> None:
         progress.clear()

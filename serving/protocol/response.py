@@ -39,7 +39,7 @@ def encode(
         parts += (b'"id":', orjson.dumps(request.id), b",")
     parts.append(b'"outputs":[')
     blobs: list[bytes] = []
-    for name, binary in _wanted(request, outputs):
+    for name, binary in wanted(request, outputs):
         tensor = outputs[name]
         datatype = datatype_of(tensor.dtype)
         parts += (_output(name, datatype), orjson.dumps(tensor.shape))
@@ -57,7 +57,7 @@ def encode(
     return Encoded(b"".join((text, *blobs)), len(text))
 
 
-def _wanted(request: InferRequest, outputs: Mapping[str, Array]) -> Sequence[tuple[str, bool]]:
+def wanted(request: InferRequest, outputs: Mapping[str, Array]) -> Sequence[tuple[str, bool]]:
     """Names of the outputs to send, and whether as bytes."""
     if not request.outputs:
         return [(name, request.binary_outputs) for name in outputs]

@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import pytest
 
 import batching
@@ -19,6 +20,7 @@ from batching import (
 from models import BadModel, InvalidInput, ModelError, ModelNotFound, ModelNotReady
 from serving.errors import (
     STATUS,
+    UNEXPECTED,
     BodyTooLarge,
     UnsupportedEncoding,
     message_of,
@@ -89,11 +91,22 @@ def test_every_error_that_can_reach_a_caller_stands_in_the_table(kind):
     assert any(base in STATUS for base in kind.__mro__)
 
 
+def test_every_code_is_one_that_grpc_knows():
+    for status in (*STATUS.values(), UNEXPECTED):
+        assert grpc.StatusCode[status.grpc]
+
+
+@pytest.mark.parametrize("error", [QUEUE_FULL, TOO_LATE])
+def test_who_is_refused_for_now_is_not_made_to_send_again_at_once(error):
+    """Lesson 16: clients do that by themselves where the code is UNAVAILABLE."""
+    assert status_of(error) == (429, "RESOURCE_EXHAUSTED")
+
+
 def test_a_subclass_is_answered_as_its_nearest_parent():
     class Stopped(Draining):
         pass
 
-    assert status_of(Stopped()) == 503
+    assert status_of(Stopped()) == (503, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("error", [failed(ValueError("secret")), ValueError("secret")])

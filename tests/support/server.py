@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ class Server:
 
     process: subprocess.Popen[str]
     url: str = ""
+    grpc: str = ""
+    """Host and port, if it was given a --grpc-port."""
     printed: list[str] = field(default_factory=list)
 
     def get(self, path: str) -> httpx.Response:
@@ -34,6 +37,12 @@ class Server:
     @property
     def output(self) -> str:
         return "".join(self.printed)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -61,6 +70,8 @@ def serving(*arguments: str | Path, **environment: str) -> Iterator[Server]:
             server.printed.append(line)
             if found := re.search(r"listens on (http://\S+)", line):
                 server.url = found[1]
+            if found := re.search(r"gRPC on port (\d+)", line):
+                server.grpc = f"127.0.0.1:{found[1]}"
             if line.startswith("Ready in"):
                 ready.set()
         ready.set()  # it has ended, or closed its output
