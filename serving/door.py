@@ -76,6 +76,7 @@ class Exchange:
         """Something has happened to the connection: if it is lost, our place is free."""
         if self.disconnected and self._ticket is not None:
             self._deployment.batcher.discard(self._ticket)
+            self._ticket = None
 
     # --- what the batcher looks at
 
@@ -98,6 +99,16 @@ class Exchange:
         if not isinstance(error, Exception):
             raise error
         self._door.finish(self, reply_to(error))
+
+    def end(self) -> None:
+        """It is answered, or about to be. Let go of everything, and above all of the ticket.
+
+        A ticket holds us as its reply: as a circle, every request would be left to
+        the garbage collector, which would then take 30 ms at a time.
+        """
+        self.response_complete = True
+        self._ticket = self._request = None
+        self.body = bytearray()
 
     # --- the way of the request
 
@@ -189,7 +200,7 @@ class Door(HttpToolsProtocol):
         """Write an answer, and go on to whatever comes next on this connection."""
         if exchange.done():
             return
-        exchange.response_complete = True
+        exchange.end()
         parts = [STATUS_LINE[reply.status]]
         for name, value in self.server_state.default_headers:
             parts += (name, b": ", value, b"\r\n")

@@ -1,12 +1,14 @@
 """The manners of uvicorn's protocol, kept by the door that answers in its place."""
 
 import asyncio
+import gc
 import inspect
 import json
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from batching import Ticket
 from serving.door import Exchange
 from tests.support.door import Connection, listening, post
 from tests.support.held_model import ask, held
@@ -264,6 +266,22 @@ async def test_a_slow_reader_of_large_answers_is_waited_for(served):
 
     for _ in range(200):
         assert (await connection.reply())[0] == 200
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(served):
+    """What is left in a circle is freed late, and all at once, while callers wait."""
+    _, connection = served
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(50):
+            connection.send(post(ask(1.0)))
+            await connection.reply()
+        left = [thing for thing in gc.get_objects() if isinstance(thing, (Exchange, Ticket))]
+    finally:
+        gc.enable()
+
+    assert len(left) <= 2  # the last one is still the connection's
 
 
 # --- the parent class
