@@ -1,7 +1,8 @@
 """From the waiting tickets and what batches cost: who rides now. Pure.
 
 The window that a plan is given holds tickets of one key, the most urgent first.
-That one always rides. Its company is chosen for the least cost:
+That one rides, unless only a batch not worth running could still be in time for it and
+others wait who fill one. Its company is chosen for the least cost:
 
 * Fixed shapes: as many rows as are cheapest a row.
 * Moving lengths: the window is sorted by length and cut into groups of least total
@@ -22,6 +23,9 @@ Tickets = Sequence[Ticket[Any, Any]]
 # programme takes about so long.
 _PLANNING_SHARE = 0.03
 _STEP_S = 2.5e-7
+# A batch of less than this share of the cheapest one's rows is not worth running while
+# there are others to fill one.
+_LEAST_FILLED = 0.5
 _LEAST_WINDOW, _MOST_WINDOW = 16, 256
 
 
@@ -75,7 +79,10 @@ class Cheapest:
         length = urgent.length
         if all(ticket.length == length for ticket in window):
             rows = self._cost.cheapest_rows(self.max_rows, length)
-            return fill(window, min(rows, self._affordable(rows, length, slack_s)))
+            affordable = self._affordable(rows, length, slack_s)
+            if affordable < rows * _LEAST_FILLED and (in_time := self._worth(window, rows, now)):
+                return fill(in_time, rows)
+            return fill(window, min(rows, affordable))
         return self._in_time(self._group(window), urgent, slack_s)
 
     def _affordable(self, rows: int, length: int, slack_s: float) -> int:
@@ -83,6 +90,17 @@ class Cheapest:
         if self._cost.cycle(rows, length) <= slack_s:
             return rows
         return max(1, int((slack_s - self._cost.batch_s) / self._cost.row_s(length)))
+
+    def _worth(self, window: Tickets, rows: int, now: float) -> list[Ticket[Any, Any]]:
+        """Those who have time for a well-filled batch, if they fill one; nobody if not.
+
+        With a long queue, a batch of one for whoever is nearly late makes all the others
+        late: rescued one by one, none is answered in time at twice the capacity. So who
+        has not the time for a batch that is worth running is left to be told so.
+        """
+        done = now + self._cost.cycle(rows, window[0].length)
+        in_time = [ticket for ticket in window if ticket.deadline >= done]
+        return in_time if sum(ticket.rows for ticket in in_time) >= rows else []
 
     def _group(self, window: Tickets) -> list[Ticket[Any, Any]]:
         """The first ticket's group in the cheapest cut of the window by length."""

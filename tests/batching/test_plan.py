@@ -49,6 +49,24 @@ def test_never_so_many_that_the_most_urgent_would_be_late():
     assert cost.cycle(rows) <= 0.0105
 
 
+def test_with_a_long_queue_nobody_is_rescued_at_the_price_of_all_others():
+    """Lesson 13: rescued one by one, none would be in time."""
+    nearly_late = [ticket(f"late {n}", deadline=0.005) for n in range(3)]
+    others = [ticket(n, deadline=1.0) for n in range(64)]
+
+    riders = rides(Cheapest(fixed_cost(1e-2, 1e-4), 32), nearly_late + others)
+
+    assert riders[0] == 0
+    assert len(riders) > 16
+
+
+def test_with_a_short_queue_whoever_is_nearly_late_is_rescued():
+    nearly_late = ticket("late", deadline=0.0115)
+    others = [ticket(n, deadline=1.0) for n in range(5)]
+
+    assert "late" in rides(Cheapest(fixed_cost(1e-2, 1e-3), 32), [nearly_late, *others])
+
+
 def test_the_most_urgent_rides_though_it_cannot_be_in_time():
     window = [ticket(0, deadline=0.0), ticket(1)]
 
