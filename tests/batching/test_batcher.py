@@ -39,15 +39,38 @@ def submit(batcher, payload, **options):
     return asyncio.create_task(batcher.submit(payload, **options))
 
 
-async def test_a_lone_request_leaves_at_once():
-    """Lesson 5: there is no delay to wait out, so in virtual time none passes."""
-    async with by_hand() as (batcher, executor):
-        before = asyncio.get_running_loop().time()
-        answer = submit(batcher, "a")
-        (await executor.next()).let_go()
+def test_a_lone_request_leaves_at_once():
+    """Lesson 5: there is no delay to wait out; in virtual time one would show."""
 
-        assert await answer == "A"
-        assert asyncio.get_running_loop().time() - before < 1
+    async def main():
+        async with by_hand() as (batcher, executor):
+            before = asyncio.get_running_loop().time()
+            answer = submit(batcher, "a")
+            (await executor.next()).let_go()
+            assert await answer == "A"
+            return asyncio.get_running_loop().time() - before
+
+    assert virtual_time.run(main()) == 0
+
+
+def test_a_steady_trickle_waits_for_no_window():
+    """Lesson 7: each leaves when it comes, whenever the last batch was."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with by_hand() as (batcher, executor):
+            waited = []
+            for pause in (0.001, 0.5, 0.0001, 30.0, 0.01):
+                await asyncio.sleep(pause)
+                before = loop.time()
+                answer = submit(batcher, "a")
+                run = await executor.next()
+                waited.append(loop.time() - before)
+                run.let_go()
+                await answer
+            return waited
+
+    assert virtual_time.run(main()) == [0] * 5
 
 
 async def test_whoever_comes_during_a_run_rides_in_the_next():
