@@ -29,10 +29,11 @@ from .observer import BatchObserver
 from .parts import Divide, Rejoin, divided
 from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
+from .scatter import scatter
 from .ticket import Batch, In, Out, Reply, Ticket
 
-# From a request's bytes to its ticket takes two turns of the event loop: one reads
-# them and starts a task, the next runs it.
+# From a request's bytes to its ticket takes up to two turns of the event loop: behind an
+# ASGI server one reads them and starts a task, and the next runs it.
 QUIET_TURNS = 2
 
 logger = logging.getLogger(__name__)
@@ -296,13 +297,7 @@ class Batcher(Generic[In, Out]):
             partial(run_isolated, self._runs[slot], [ticket.payload for ticket in riders])
         )
         batch.ended_at, batch.run_s, batch.runs = self._clock(), report.run_s, report.runs
-        for ticket, result in zip(riders, report.results, strict=True):
-            if batch.ended_at > ticket.deadline:
-                ticket.fail(DeadlineExceeded(waited_s=batch.ended_at - ticket.arrived))
-            elif isinstance(result, RunFailed):
-                ticket.fail(result)
-            else:
-                ticket.answer(result)
+        scatter(riders, report.results, batch.ended_at)
         if self._cost and batch.runs == 1:
             self._cost.observe(batch.rows, batch.length, batch.run_s)
             if began is not None:

@@ -14,7 +14,7 @@ from batching import (
     TooManyRows,
 )
 from tests.support import virtual_time
-from tests.support.batches import HandExecutor, settle
+from tests.support.batches import HandExecutor, Slip, settle
 
 
 def shouted(payloads):
@@ -381,6 +381,28 @@ def test_idle_is_idle():
             return [timer for timer in loop._scheduled if not timer.cancelled()]
 
     assert virtual_time.run(main()) == []
+
+
+class Broken(Slip):
+    """A reply that cannot take what it is given."""
+
+    def set_result(self, result, /):
+        raise ConnectionError("gone in this very moment")
+
+
+async def test_a_reply_that_fails_disturbs_nobody_else_in_its_batch(caplog):
+    """Lessons 1 and 4."""
+    async with by_hand() as (batcher, executor):
+        replies = [Slip(), Broken(), Slip()]
+        for letter, reply in zip("abc", replies, strict=True):
+            batcher.put(batcher.ticket(letter, reply=reply))
+        (await executor.next()).let_go()
+        await settle()
+
+        assert [replies[0].result, replies[2].result] == ["A", "C"]
+        assert [replies[0].answered, replies[2].answered] == [1, 1]
+        assert batcher.alive
+    assert "a caller could not be answered" in caplog.text
 
 
 # --- misuse
