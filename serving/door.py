@@ -1,156 +1,246 @@
 """The hot path's own door: uvicorn's protocol, which answers inference without a task.
 
     bytes ─► parser ─► head ─► first look ─► body ─► decode ─► queue … scatter ─► encode ─► write
+         └─► the head of the last request again? ──┘
 
 An inference request is answered from the parser's callbacks and from the batch that
 carried it: no task, no ASGI conversation. Every other request, and whatever is out of
 the ordinary (pipelining, `Expect`, a slow reader, an access log), goes the way that
 uvicorn sends it, to the same code behind the gate.
+
+Callers who stay send the same head again and again, with another body: it is parsed
+once. While it is the same, byte for byte, and all of the request came in one read, its
+body is where it was before.
 """
 
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
-from batching import Ticket, TooLate
-from models import Tensors
+from batching import TooLate
 
-from .deployment import Answer, Deployment
+from .content_coding import compressed
 from .errors import BodyTooLarge, Reply, reply_to
-from .gate import PEEK_BYTES, Head, Inference, answer_with, infer_target
-from .protocol import InferRequest, decode
+from .exchange import Exchange, may_say_more, too_late
+from .gate import Head, Inference, infer_target
+from .protocol.compression import Accepted
+
+# Whose heads differ this many times in a row is not one who repeats them.
+_MISSES = 8
+MAX_KNOWN = 4096
+"""Heads that are kept once for all connections; each connection keeps its own last one."""
 
 
-class Exchange:
-    """One inference request and its answer, in the place of uvicorn's own cycle.
+class Known(NamedTuple):
+    """The head of a request that was all right, and is likely to come again."""
 
-    It is the reply that a ticket carries, and has what the parent class looks at:
-    whether the response is complete, whether to keep the connection, and an event
-    that is set when the connection is lost.
-    """
+    text: bytes
+    size: int
+    """Bytes of the whole request."""
+    target: tuple[str, str | None]
+    head: Head
+    may_say_more: bool
 
-    __slots__ = (
-        "_arrived",
-        "_deployment",
-        "_door",
-        "_head",
-        "_request",
-        "_ticket",
-        "body",
-        "disconnected",
-        "keep_alive",
-        "refusal",
-        "response_complete",
-    )
 
-    def __init__(self, door: "Door", deployment: Deployment, head: Head, keep_alive: bool) -> None:
-        self._door = door
-        self._deployment = deployment
-        self._head = head
-        self._arrived = time.monotonic()
-        self._request: InferRequest | None = None
-        self._ticket: Ticket[Tensors, Tensors] | None = None
-        self.body = bytearray()
-        self.keep_alive = keep_alive
-        self.disconnected = False
-        self.response_complete = False
-        patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-        needed_s = deployment.needed_s(patience_s)
-        self.refusal = (
-            TooLate(needed_s=needed_s, allowed_s=patience_s) if needed_s > patience_s else None
-        )
+class Preface:
+    """What many replies have in common, as bytes. It is made anew when uvicorn's clock moves."""
 
-    @property
-    def may_say_more(self) -> bool:
-        """Whether the body may still say that its caller has more time, and is worth reading."""
-        return self._head.timeout_s is None and 0 < self._head.length <= PEEK_BYTES
+    def __init__(self) -> None:
+        self._headers: object = None
+        self._text = b""
+        self._refusals: dict[tuple[float, int], bytes] = {}
+        """Whole replies: by what is allowed, and how many sixteenths of it would be needed."""
+        self._known: dict[tuple[bytes, int], Known] = {}
 
-    # --- what the parent class looks at
+    def known(self, known: Known) -> Known:
+        """The same, of which there is only one."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        return self._known.setdefault((known.text, known.size), known)
 
-    @property
-    def message_event(self) -> "Exchange":
-        return self
+    def of(self, state: ServerState) -> bytes:
+        """The headers of every reply."""
+        if state.default_headers is not self._headers:
+            self._headers = state.default_headers
+            self._text = b"".join(b"%b: %b\r\n" % header for header in state.default_headers)
+            self._refusals = {}
+        return self._text
 
-    def set(self) -> None:
-        """Something has happened to the connection: if it is lost, our place is free."""
-        if self.disconnected and self._ticket is not None:
-            self._deployment.batcher.discard(self._ticket)
-            self._ticket = None
-
-    # --- what the batcher looks at
-
-    def done(self) -> bool:
-        return self.disconnected or self.response_complete
-
-    def set_result(self, outputs: Tensors, /) -> None:
-        ticket, request = self._ticket, self._request
-        assert ticket is not None
-        assert request is not None
-        batch = ticket.batch
-        waited_s = batch.cut_at - ticket.arrived if batch else 0.0
-        try:
-            reply = answer_with(self._deployment, request, Answer(outputs, waited_s, batch))
-        except Exception as error:
-            reply = reply_to(error)
-        self._door.finish(self, reply)
-
-    def set_exception(self, error: BaseException, /) -> None:
-        if not isinstance(error, Exception):
-            raise error
-        self._door.finish(self, reply_to(error))
-
-    def end(self) -> None:
-        """It is answered, or about to be. Let go of everything, and above all of the ticket.
-
-        A ticket holds us as its reply: as a circle, every request would be left to
-        the garbage collector, which would then take 30 ms at a time.
-        """
-        self.response_complete = True
-        self._ticket = self._request = None
-        self.body = bytearray()
-
-    # --- the way of the request
-
-    def begin(self) -> None:
-        """The body is here."""
-        try:
-            body = bytes(self.body)
-            # A refusal stands, unless the body says that its caller has more time.
-            if self.refusal and b'"timeout"' not in body:
-                self._door.finish(self, reply_to(self.refusal))
-                return
-            request = self._request = decode(body, self._head.json_length)
-            self._ticket = self._deployment.put(
-                request.inputs,
-                self,
-                arrived=self._arrived,
-                timeout_s=self._head.timeout_s if request.timeout_s is None else request.timeout_s,
-                priority=request.priority,
-            )
-        except Exception as error:
-            self._door.finish(self, reply_to(error))
+    def refusal(self, state: ServerState, needed_s: float, allowed_s: float) -> bytes:
+        """A whole reply to who would be late."""
+        preface = self.of(state)
+        sixteenths = int(16 * needed_s / allowed_s) + 1 if allowed_s else 0
+        text = self._refusals.get((allowed_s, sixteenths))
+        if text is None:
+            needed_s = allowed_s * sixteenths / 16 or needed_s
+            reply = reply_to(TooLate(needed_s=needed_s, allowed_s=allowed_s))
+            text = _written(preface, reply, keep_alive=True)
+            if len(self._refusals) < 1024:
+                self._refusals[allowed_s, sixteenths] = text
+        return text
 
 
 class Door(HttpToolsProtocol):
-    """One connection. Give uvicorn `functools.partial(Door, inference)` as its `http`."""
+    """One connection. For uvicorn's `http`: `functools.partial(Door, inference, Preface())`."""
 
-    def __init__(self, inference: Inference, **of_uvicorn: Any) -> None:
+    # What every request touches lies side by side in the object. Under overload a server
+    # spends its time on waiting for memory: thousands of connections, each of them cold.
+    __slots__ = (
+        "_begun",
+        "_ended",
+        "_free",
+        "_inference",
+        "_known",
+        "_last",
+        "_loop",
+        "_misses",
+        "_ordinary",
+        "_preface",
+        "_reading",
+        "_resting_since",
+        "_state",
+        "_write",
+    )
+
+    def __init__(self, inference: Inference, preface: Preface, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
         self._inference = inference
+        self._preface = preface
         self._max_body_bytes = inference.max_body_bytes
+        self._state = self.server_state
+        self._loop = self.loop
+        # Whether an answer can be written as soon as it is there: nothing is under way,
+        # and what was written is gone.
+        self._free = True
         # Set while an inference request of ours is being read.
         self._reading: Exchange | None = None
+        # Messages that the parser has begun and ended.
+        self._begun = self._ended = 0
+        # The last inference request that was read to its end, and its number.
+        self._last: tuple[int, tuple[str, str | None], Head] | None = None
+        self._known: Known | None = None
+        self._misses = 0
+        # Since when nothing is under way; None while something is.
+        self._resting_since: float | None = None
+        self._ordinary = not (self.access_log or self.root_path) and self.limit_concurrency is None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._write = transport.write
+
+    # --- the end of the connection
+
+    _draining = False
+
+    def drain(self) -> None:
+        """Each answer from now on is the last on this connection, and says so."""
+        self._draining = True
+        # What is known by its head gets answers that keep the connection.
+        self._known, self._misses = None, _MISSES
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+
+    @property
+    def reading(self) -> bool:
+        """Whether a part of a request has come, and nothing is under way for it yet."""
+        return self._begun != self._ended and (self.cycle is None or self.cycle.response_complete)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request is here that is not answered."""
+        return self._begun == self._ended and (self.cycle is None or self.cycle.response_complete)
+
+    def shutdown(self) -> None:
+        """What uvicorn calls; a request that has come in part is not cut off."""
+        if self.idle:
+            self.transport.close()
+        else:
+            self.drain()
+
+    # --- bytes come
+
+    def data_received(self, data: bytes) -> None:
+        known = self._known
+        if (
+            known is not None
+            and self._free
+            and len(data) == known.size
+            and data.startswith(known.text)
+            and self._begun == self._ended
+            and self._again(known, data)
+        ):
+            return
+        begun = self._begun
+        between = begun == self._ended
+        super().data_received(data)
+        if between and self._ended == self._begun == begun + 1 and self._misses < _MISSES:
+            self._remember(data)
+
+    def _again(self, known: Known, data: bytes) -> bool:
+        """Take a request whose head is known; False where something has changed behind it."""
+        try:
+            deployment = self._inference.deployment(*known.target)
+        except Exception:
+            return False  # the long way says what is wrong
+        if deployment.model.pipeline is not None or deployment.tracer is not None:
+            return False
+        head = known.head
+        arrived = self._loop.time()
+        patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
+        left_s = patience_s - (time.monotonic() - arrived)
+        needed_s = deployment.needed_s(left_s)
+        if needed_s > left_s and not (known.may_say_more and b'"timeout"' in data):
+            # Of all that this server does under overload, this is the most.
+            state = self._state
+            self._write(self._preface.refusal(state, needed_s, patience_s))
+            state.total_requests += 1
+            deployment.statistics.too_late()
+            self._resting_since = arrived
+            return True
+        self._resting_since = None
+        self._free = False
+        self._misses = 0
+        exchange = Exchange(
+            self, deployment, head, target=known.target, keep_alive=True, arrived=arrived
+        )
+        self.cycle = exchange  # type: ignore[assignment]
+        exchange.begin(data[len(known.text) :])
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """All of a request and nothing else came in one read: was it one to remember?"""
+        if self._last is None or self._last[0] != self._ended:
+            return
+        _, target, head = self._last
+        self._misses += 1
+        size = data.find(b"\r\n\r\n") + 4
+        if head.length == len(data) - size:
+            # One for all connections that send the same: it stays in the cache.
+            self._known = self._preface.known(
+                Known(data[:size], len(data), target, head, may_say_more(head))
+            )
+
+    # --- the parser speaks
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange()
         if exchange is None:
+            self._free = False
             super().on_headers_complete()
+            if self._draining:
+                self.cycle.keep_alive = False
             return
         self._reading = self.cycle = exchange  # type: ignore[assignment]
-        if exchange.refusal and not exchange.may_say_more:
+        self._free = False
+        if exchange.refusal and not may_say_more(exchange.head):
             # Nothing of the body is read that was not sent already.
-            self.finish(exchange, reply_to(exchange.refusal))
+            exchange.turn_away(exchange.refusal)
 
     def on_body(self, body: bytes) -> None:
         exchange = self._reading
@@ -159,31 +249,30 @@ class Door(HttpToolsProtocol):
         elif not exchange.response_complete:
             exchange.body += body
             if len(exchange.body) > self._max_body_bytes:
-                self.finish(exchange, reply_to(BodyTooLarge(self._max_body_bytes)))
+                exchange.turn_away(BodyTooLarge(self._max_body_bytes))
 
     def on_message_complete(self) -> None:
+        self._ended += 1
         exchange = self._reading
         if exchange is None:
             super().on_message_complete()
             return
         self._reading = None
+        if exchange.keep_alive and self.url:
+            self._last = (self._ended, exchange.target, exchange.head)
         if not exchange.response_complete:
-            exchange.begin()
+            exchange.begin(bytes(exchange.body))
 
     def _exchange(self) -> Exchange | None:
         """An exchange for an inference request that is as most are; None for any other."""
         target = infer_target(self.url)
         if (
             target is None
+            or not self._ordinary
             or self.parser.get_method() != b"POST"
             or self.expect_100_continue
-            or self.access_log
-            or self.root_path
-            or self.limit_concurrency is not None
-            or self.flow.write_paused
-            or self.pipeline
             or self.parser.should_upgrade()
-            or not (self.cycle is None or self.cycle.response_complete)
+            or not self._free
         ):
             return None
         try:
@@ -193,26 +282,120 @@ class Door(HttpToolsProtocol):
             return None  # the way through the gate says what is wrong with it
         if deployment.model.pipeline is not None:
             return None
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        return Exchange(self, deployment, head, keep_alive)
+        keep_alive = (
+            not self._draining
+            and self.parser.get_http_version() != "1.0"
+            and self.parser.should_keep_alive()
+        )
+        arrived = self.loop.time()
+        trace = None
+        if deployment.tracer is not None:
+            trace = deployment.tracer.request(
+                self.headers, model=deployment.name, version=deployment.version, arrived=arrived
+            )
+        return Exchange(
+            self,
+            deployment,
+            head,
+            target=target,
+            keep_alive=keep_alive,
+            arrived=arrived,
+            refusal=too_late(deployment, head, arrived),
+            trace=trace,
+        )
+
+    # --- answers go
 
     def finish(self, exchange: Exchange, reply: Reply) -> None:
         """Write an answer, and go on to whatever comes next on this connection."""
         if exchange.done():
             return
         exchange.end()
-        parts = [STATUS_LINE[reply.status]]
-        for name, value in self.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in reply.headers:
-            if name == b"connection":
-                exchange.keep_alive = False
-            else:
-                parts += (name, b": ", value, b"\r\n")
-        if not exchange.keep_alive:
-            parts.append(b"connection: close\r\n")
-        parts += (b"content-length: %d\r\n\r\n" % len(reply.body), reply.body)
-        self.transport.write(b"".join(parts))
+        if any(name == b"connection" for name, _ in reply.headers):
+            exchange.keep_alive = False
+        preface = self._preface.of(self.server_state)
+        self.transport.write(_written(preface, reply, keep_alive=exchange.keep_alive))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def compress(self, exchange: Exchange, reply: Reply, accepted: Accepted) -> None:
+        """Finish with a large answer that its caller can read compressed: that takes a task."""
+        task = self.loop.create_task(self._compress(exchange, reply, accepted))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _compress(self, exchange: Exchange, reply: Reply, accepted: Accepted) -> None:
+        try:
+            reply = await compressed(reply, accepted)
+        except Exception as error:
+            reply = reply_to(error)
+        self.finish(exchange, reply)
+
+    def on_response_complete(self) -> None:
+        if self.pipeline or self.flow.read_paused:
+            super().on_response_complete()
+            self._see_whether_free()
+            return
+        self._see_whether_free()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self._rest()
+
+    def _see_whether_free(self) -> None:
+        self._free = (
+            (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+            and not self.pipeline
+        )
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._free = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._see_whether_free()
+
+    # --- an idle connection is closed after a time; uvicorn sets a timer for every request
+
+    def _rest(self) -> None:
+        """Nothing is under way: from now on the connection is idle."""
+        self._resting_since = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _unset_keepalive_if_required(self) -> None:
+        # The timer goes on, for the next rest, which mostly begins before it ends.
+        self._resting_since = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        # Busy or not, there is always a timer: to set one is no request's work.
+        since = self.loop.time() if self._resting_since is None else self._resting_since
+        left_s = since + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                left_s, self.timeout_keep_alive_handler
+            )
+        else:
+            super().timeout_keep_alive_handler()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
+
+
+def _written(preface: bytes, reply: Reply, *, keep_alive: bool) -> bytes:
+    """A reply as it goes over the wire."""
+    parts = [STATUS_LINE[reply.status], preface]
+    for name, value in reply.headers:
+        if name != b"connection":
+            parts += (name, b": ", value, b"\r\n")
+    if not keep_alive:
+        parts.append(b"connection: close\r\n")
+    parts += (b"content-length: %d\r\n\r\n" % len(reply.body), reply.body)
+    return b"".join(parts)

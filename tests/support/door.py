@@ -8,7 +8,7 @@ from functools import partial
 import uvicorn
 
 from serving.app import compose
-from serving.door import Door
+from serving.door import Door, Preface
 from serving.engine import Engine
 from serving.gate import Inference
 
@@ -67,7 +67,7 @@ async def listening(
         compose(engine, inference),
         host="127.0.0.1",
         port=0,
-        http=partial(Door, inference),  # type: ignore[arg-type]
+        http=partial(Door, inference, Preface()),  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
         access_log=access_log,
