@@ -2,18 +2,14 @@
 
     submit ─► admission ─► queue ─► take ─► executor ─► scatter ─► each caller's future
 
-One coroutine a slot takes a batch when it is free and somebody waits, lets the
-executor run it, and answers every rider. There is no timer between a waiting
-ticket and a free slot: batches grow because the slots are busy. All decisions
-are made elsewhere; what is here only carries them out.
+What is here is the callers' side, and the batcher's life; `slots.py` is the batches'
+side. All decisions are made elsewhere; both only carry them out.
 """
 
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Sequence
-from functools import partial
 from math import inf
 from typing import Any, Generic, Self, cast
 
@@ -21,20 +17,16 @@ from .admission import Admission
 from .alarm import Alarm
 from .cores import Cores
 from .cost import CostModel
-from .errors import DeadlineExceeded, Draining, Rejected, RunFailed
+from .errors import DeadlineExceeded, Draining, Rejected
 from .executor import Executor, ThreadExecutor
 from .forecast import Forecast
-from .isolate import Report, Run, run_isolated
+from .isolate import Run
 from .observer import BatchObserver
 from .parts import Divide, Rejoin, divided
 from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
-from .scatter import scatter
-from .ticket import Batch, In, Out, Reply, Ticket
-
-# From a request's bytes to its ticket takes up to two turns of the event loop: behind an
-# ASGI server one reads them and starts a task, and the next runs it.
-QUIET_TURNS = 2
+from .slots import Slots
+from .ticket import In, Out, Reply, Ticket
 
 logger = logging.getLogger(__name__)
 
@@ -81,23 +73,35 @@ class Batcher(Generic[In, Out]):
             if given.
         clock: seconds, never going back; deadlines are instants of it.
         """
-        self._runs = [run] if callable(run) else list(run)
+        runs = [run] if callable(run) else list(run)
         self._cost = cost
         self._queue: BatchQueue[In, Out] = BatchQueue(
             Cheapest(cost, max_rows) if cost else FirstCome(max_rows)
         )
         self._max_rows = max_rows
-        self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(self._runs))
+        self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(runs))
         self._admission = Admission(max_rows=max_queue_rows)
-        self._cores, self._threads = cores or Cores(len(self._runs)), threads
         self._divide, self._rejoin = divide, rejoin
         self._owns_executor = executor is None
-        self._executor: Executor = executor or ThreadExecutor(len(self._runs))
+        self._executor: Executor = executor or ThreadExecutor(len(runs))
         self._observer = observer
         self._clock = clock
-        self._idle: deque[asyncio.Future[None]] = deque()
-        self._riding: list[Sequence[Ticket[In, Out]]] = []
-        self._slots: list[asyncio.Task[None]] = []
+        self._slots: Slots[In, Out] = Slots(
+            runs,
+            self._queue,
+            max_rows=max_rows,
+            cost=cost,
+            forecast=self._forecast,
+            admission=self._admission,
+            cores=cores or Cores(len(runs)),
+            threads=threads,
+            executor=self._executor,
+            ahead=self._owns_executor,
+            clock=clock,
+            tell=self._tell,
+            refuse=self._refuse,
+            rest=self._rest,
+        )
         self._alarm = Alarm(clock, self._on_deadline)
         self._drained: asyncio.Future[None] | None = None
 
@@ -167,8 +171,9 @@ class Batcher(Generic[In, Out]):
 
         For callers that have a reply of their own; on the event loop's thread only.
         """
+        now = self._clock()
         try:
-            self.check(ticket.rows, ticket.length, ticket.priority, ticket.deadline)
+            self.check(ticket.rows, ticket.length, ticket.priority, ticket.deadline, now)
         except Rejected as error:
             self._tell("refused", ticket, error)
             raise
@@ -180,17 +185,13 @@ class Batcher(Generic[In, Out]):
         self._tell("queued", ticket)
         if ticket.latest_start < self._alarm.at:
             self._alarm.set(ticket.latest_start)
-        if self._idle:
-            idle = self._idle.popleft()
-            if not idle.done():
-                idle.set_result(None)
+        self._slots.wake(now)
 
-    def check(self, rows: int, length: int, priority: int, deadline: float) -> None:
+    def check(self, rows: int, length: int, priority: int, deadline: float, now: float) -> None:
         """Raise the `Rejected` that such a ticket would get now, if it would get one."""
         row_s = self._forecast.shares(1, length).work_s
         self._admission.check_room(rows, waiting=self._queue.rows, row_s=row_s)
         if deadline < inf:
-            now = self._clock()
             needed_s = self.needed_s(
                 rows, length, priority=priority, deadline=deadline, enough_s=deadline - now
             )
@@ -220,95 +221,15 @@ class Batcher(Generic[In, Out]):
 
     def discard(self, ticket: Ticket[In, Out]) -> None:
         """Forget a ticket whose caller has gone. What rides already goes on riding."""
-        self._queue.discard(ticket)
+        waited = self._queue.discard(ticket)
+        if waited or not (ticket.batch and ticket.batch.ended_at):
+            ticket.left = True
+            self._tell("left", ticket)
 
     @property
     def waiting_rows(self) -> int:
         """Rows in the queue."""
         return self._queue.rows
-
-    # --- the batch's side
-
-    async def _work(self, slot: int) -> None:
-        """One slot: wait for somebody, take, run, scatter, for ever."""
-        ended_at: float | None = None
-        while True:
-            if not self._queue.rows:
-                ended_at = None
-                await self._until_somebody_waits()
-            await self._gather()
-            async with self._cores.turn(self._threads, self._queue.least_slack):
-                cut = self._queue.take(self._clock())
-                self._refuse(cut.overdue)
-                if cut.riders:
-                    ended_at = await self._carry_out(slot, cut.riders, ended_at)
-
-    async def _until_somebody_waits(self) -> None:
-        self._rest()
-        idle = asyncio.get_running_loop().create_future()
-        self._idle.append(idle)
-        await idle
-
-    async def _gather(self) -> None:
-        """Let those aboard who are at the door: requests whose bytes are here already.
-
-        As long as turns of the event loop bring more tickets, more are taken, up to a
-        full batch. It waits for nobody who is not here; but on a busy core it makes
-        two batches of 30 out of one of 4 and one of 56.
-        """
-        seen = quiet = 0
-        while 0 < self._queue.rows < self._max_rows and quiet < QUIET_TURNS:
-            quiet = quiet + 1 if self._queue.rows == seen else 0
-            seen = self._queue.rows
-            await asyncio.sleep(0)
-
-    async def _carry_out(
-        self, slot: int, riders: Sequence[Ticket[In, Out]], began: float | None
-    ) -> float | None:
-        """Run a batch whatever happens; when it ended, or None if that teaches nothing."""
-        self._riding.append(riders)
-        try:
-            return await self._ride(slot, riders, began)
-        except Exception as error:
-            # Nothing that goes wrong with one batch may end the slot.
-            logger.exception("a batch of %d failed outside its run", len(riders))
-            failure = RunFailed("it could not be carried out")
-            failure.__cause__ = error
-            for ticket in riders:
-                ticket.fail(failure)
-            return None
-        finally:
-            self._riding.remove(riders)
-
-    async def _ride(
-        self, slot: int, riders: Sequence[Ticket[In, Out]], began: float | None
-    ) -> float:
-        """Run a batch and answer its riders. `began`: when the slot's last batch ended."""
-        batch = Batch(
-            rows=sum(ticket.rows for ticket in riders),
-            length=max(ticket.length for ticket in riders),
-            cut_at=self._clock(),
-        )
-        self._forecast.begins(slot, batch.rows, batch.length, batch.cut_at)
-        for ticket in riders:
-            ticket.batch = batch
-        self._tell("batch_cut", batch, riders)
-        report: Report[Out] = await self._executor.run(
-            partial(run_isolated, self._runs[slot], [ticket.payload for ticket in riders])
-        )
-        batch.ended_at, batch.run_s, batch.runs = self._clock(), report.run_s, report.runs
-        scatter(riders, report.results, batch.ended_at)
-        if self._cost and batch.runs == 1:
-            self._cost.observe(batch.rows, batch.length, batch.run_s)
-            if began is not None:
-                self._cost.observe_cycle(batch.rows, batch.run_s, batch.ended_at - began)
-        self._forecast.ends(slot)
-        asyncio.get_running_loop().call_soon(self._on_turn, batch.ended_at)
-        self._tell("batch_done", batch, riders)
-        return batch.ended_at
-
-    def _on_turn(self, began: float) -> None:
-        self._admission.observe_turn(self._clock() - began)
 
     # --- deadlines
 
@@ -326,32 +247,28 @@ class Batcher(Generic[In, Out]):
     def _rest(self) -> None:
         """Nobody waits: leave nothing behind that would wake us."""
         self._alarm.set(inf)
-        if self._drained and not self._riding and not self._drained.done():
+        if self._drained and not self._slots.riding and not self._drained.done():
             self._drained.set_result(None)
 
     # --- life
 
     def start(self) -> None:
         """Begin to take batches. On the event loop's thread, once."""
-        self._slots = [
-            asyncio.create_task(self._work(slot), name=f"batch slot {slot}")
-            for slot in range(len(self._runs))
-        ]
+        self._slots.start()
 
     @property
     def alive(self) -> bool:
         """Whether a ticket that is put in now will be answered."""
-        running = bool(self._slots) and not any(slot.done() for slot in self._slots)
-        return running and self._executor.alive
+        return self._slots.alive and self._executor.alive
 
     async def drain(self, timeout_s: float = inf) -> bool:
         """Refuse what comes, finish what is here; say whether that could be done in time."""
         self._admission.draining = True
-        if not self._slots or not (len(self._queue) or self._riding):
+        if not self._slots.tasks or not (len(self._queue) or self._slots.riding):
             return True
         self._drained = asyncio.get_running_loop().create_future()
         done, _ = await asyncio.wait(
-            [self._drained, *self._slots],
+            [self._drained, *self._slots.tasks],
             timeout=None if timeout_s == inf else timeout_s,
             return_when=asyncio.FIRST_COMPLETED,
         )
@@ -360,11 +277,7 @@ class Batcher(Generic[In, Out]):
     async def close(self) -> None:
         """Stop now: whoever is still here gets `Draining`. Safe to call twice."""
         self._admission.draining = True
-        for slot in self._slots:
-            slot.cancel()
-        riding = [ticket for riders in self._riding for ticket in riders]
-        await asyncio.gather(*self._slots, return_exceptions=True)
-        for ticket in [*riding, *self._queue.clear()]:
+        for ticket in [*await self._slots.close(), *self._queue.clear()]:
             ticket.fail(Draining())
         self._rest()
         if self._owns_executor:

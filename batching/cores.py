@@ -28,6 +28,11 @@ class Cores:
         self.free = count
         self._waiting: list[_Waiter] = []
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for tokens."""
+        return bool(self._waiting)
+
     @asynccontextmanager
     async def turn(self, need: int, slack: Callable[[], float]) -> AsyncIterator[None]:
         """Hold `need` tokens, at most all there are, once it is our turn.

@@ -84,6 +84,11 @@ class CostModel:
         return self._shape(rows, length)
 
     @property
+    def by_length(self) -> bool:
+        """Whether longer rows cost more."""
+        return any(self.coefficients[2:])
+
+    @property
     def batch_s(self) -> float:
         """What a cycle takes before its first row."""
         return self.speed * self.coefficients[0] + self.gap_s

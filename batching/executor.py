@@ -1,7 +1,7 @@
 """Where a batch runs: off the event loop, one blocking run a slot."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
@@ -15,8 +15,8 @@ class Executor(Protocol):
     def alive(self) -> bool:
         """Whether it can still run anything."""
 
-    async def run(self, function: Callable[[], T]) -> T:
-        """Call the function, and give back what it returns or raises."""
+    def run(self, function: Callable[[], T]) -> Awaitable[T]:
+        """Call the function, as soon as a thread is free; await what it returns or raises."""
         ...
 
     def close(self) -> None:
@@ -36,8 +36,8 @@ class ThreadExecutor:
         # A pool that could not start a thread, or whose thread died, says so here.
         return not self._closed and not getattr(self._threads, "_broken", False)
 
-    async def run(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+    def run(self, function: Callable[[], T]) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, function)
 
     def close(self) -> None:
         self._closed = True

@@ -51,6 +51,10 @@ class Forecast:
         self._free_at[slot] = -inf
         self._shares.clear()
 
+    def free_at(self, slot: int) -> float:
+        """When the slot's batch will have ended."""
+        return self._free_at[slot]
+
     def shares(self, rows: int, length: int) -> Shares:
         """What such a request costs."""
         shares = self._shares.get((rows, length))

@@ -20,8 +20,14 @@ class BatchObserver(Protocol):
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
         """The ticket was not queued, or its time ran out before it could run."""
 
+    def left(self, ticket: Ticket[Any, Any]) -> None:
+        """Its caller has gone before it was answered; it waited, or its batch goes on."""
+
     def batch_cut(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
         """The tickets leave together."""
 
     def batch_done(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
-        """The batch ran, well or not, and its callers are answered."""
+        """The batch ran, well or not, and its callers are answered.
+
+        Of one that could not be carried out, `ended_at` is 0.
+        """

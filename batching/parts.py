@@ -15,35 +15,39 @@ Divide = Callable[[In, int], Sequence[tuple[In, int]]]
 Rejoin = Callable[[Sequence[Out]], Out]
 
 
-class _Part(Generic[In, Out]):
+class Part(Generic[In, Out]):
     """The reply of one part: keeps its result until all parts of the whole are there."""
 
     ticket: Ticket[In, Out]
+    ended_whole = False
+    """Whether it was with this part that the whole got its answer, or its error."""
 
     def __init__(
         self, whole: Ticket[In, Out], index: int, results: dict[int, Any], rejoin: Rejoin[Out]
     ) -> None:
-        self._whole, self._index = whole, index
+        self.whole, self._index = whole, index
         self._results, self._rejoin = results, rejoin
 
     def done(self) -> bool:
-        return self._whole.reply.done()
+        return self.whole.reply.done()
 
     def set_result(self, result: Out, /) -> None:
         self._results[self._index] = result
         if any(missing is None for missing in self._results.values()):
             return
-        self._whole.batch = self.ticket.batch
+        self.ended_whole = True
+        self.whole.batch = self.ticket.batch
         try:
             answer = self._rejoin(list(self._results.values()))
         except Exception as error:
             # Its neighbours in the batch must not fail with it.
-            self._whole.reply.set_exception(RunFailed(f"its parts do not fit together: {error}"))
+            self.whole.fail(RunFailed(f"its parts do not fit together: {error}"))
         else:
-            self._whole.reply.set_result(answer)
+            self.whole.reply.set_result(answer)
 
     def set_exception(self, exception: BaseException, /) -> None:
-        self._whole.reply.set_exception(exception)
+        self.ended_whole = True
+        self.whole.fail(exception)
 
 
 def divided(
@@ -54,7 +58,7 @@ def divided(
     results: dict[int, Any] = dict.fromkeys(range(len(pieces)))
     tickets = []
     for index, (payload, rows) in enumerate(pieces):
-        reply = _Part(whole, index, results, rejoin)
+        reply = Part(whole, index, results, rejoin)
         reply.ticket = Ticket(
             payload,
             reply,

@@ -67,7 +67,7 @@ class Cheapest:
 
     @property
     def window(self) -> int:
-        if not any(self._cost.coefficients[2:]):
+        if not self._cost.by_length:
             return 2 * self.max_rows
         # What a group of the window's tickets takes is not known yet; a few rows do.
         affordable = _PLANNING_SHARE * self._cost.predict(4, 32) / _STEP_S / 8

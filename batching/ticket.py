@@ -35,7 +35,16 @@ class Batch:
     run_s: float = 0.0
     length: int = 0
     """What its rows were padded to; 0 where there is no padding."""
+    work: int = 0
+    """Each row's own length, summed: what of `rows * length` is no padding. 0 where not known."""
+    predicted_s: float = 0.0
+    """What it was thought to run for when it left; 0 where nobody did."""
     runs: int = 1  # more than one if it failed and its members were run apart
+
+    @property
+    def padding(self) -> float:
+        """The share of its work that was padding, 0 to 1."""
+        return 1 - self.work / (self.rows * self.length) if self.work and self.length else 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +71,12 @@ class Ticket(Generic[In, Out]):
     """Its share of a well-filled batch: what it adds to the wait of those behind it."""
     batch: Batch | None = field(default=None, init=False)
     """The batch that it rides in, once it does."""
+    failed: bool = field(default=False, init=False)
+    """Whether it was answered with an error."""
+    left: bool = field(default=False, init=False)
+    """Whether its caller had gone before it was answered."""
+    trace: object = field(default=None, init=False)
+    """Whatever an observer wants to know it by."""
 
     @property
     def latest_start(self) -> float:
@@ -80,5 +95,6 @@ class Ticket(Generic[In, Out]):
 
     def fail(self, error: BaseException) -> None:
         """Give the caller an error, if it is still there."""
+        self.failed = True
         if not self.reply.done():
             self.reply.set_exception(error)

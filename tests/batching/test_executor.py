@@ -33,7 +33,7 @@ async def test_closing_waits_for_what_runs():
         started.set()
         return finish.wait(timeout=30)
 
-    run = asyncio.create_task(executor.run(work))
+    run = asyncio.ensure_future(executor.run(work))
     await asyncio.to_thread(started.wait, 30)
     closing = asyncio.create_task(asyncio.to_thread(executor.close))
     finish.set()

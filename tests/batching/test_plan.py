@@ -1,3 +1,5 @@
+import random
+import sys
 from itertools import combinations, pairwise
 
 import pytest
@@ -5,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batching import CostModel, Sample
+from batching import plan as plan_module
 from batching.plan import Cheapest, FirstCome, fill
 from tests.support.batches import payloads, ticket
+from tests.support.simulation import natural_length
 
 
 def text_cost(batch_s=1e-3, row_s=2e-4, token_s=5e-5):
@@ -137,12 +141,131 @@ def test_the_groups_that_ride_one_after_another_cost_the_least_there_is(waiting,
     assert total <= expected * 1.04 + 2 * batch_s
 
 
-def test_planning_is_cheap_beside_the_run_that_it_plans():
-    """Counted in steps, not in seconds: the window shrinks with what a run costs."""
-    dear = Cheapest(text_cost(token_s=1e-4), 32)
-    cheap = Cheapest(text_cost(batch_s=1e-5, row_s=1e-6, token_s=1e-7), 32)
+# About what one line of the plan takes, on one core of a small server.
+LINE_S = 25e-9
 
-    assert cheap.window < dear.window <= 256
+
+def lines_run(function):
+    """How many lines of plan.py a call runs: what it costs, whatever else the machine does."""
+    lines = 0
+
+    def trace(frame, event, _):
+        nonlocal lines
+        if frame.f_code.co_filename != plan_module.__file__:
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function()
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("batch_s", "row_s", "token_s"),
+    [
+        (1.5e-3, 3e-4, 9e-5),
+        (3e-4, 5e-5, 1e-5),
+        (2e-2, 1e-4, 1e-5),
+        (0, 1e-4, 1e-4),
+        (1e-3, 1e-4, 0),
+    ],
+)
+def test_planning_takes_less_than_a_twentieth_of_the_run_that_it_plans(batch_s, row_s, token_s):
+    """Counted in lines, not in seconds: the window shrinks with what a run costs."""
+    cost = text_cost(batch_s, row_s, token_s) if token_s else fixed_cost(batch_s, row_s)
+    plan, rng = Cheapest(cost, 64), random.Random(1)
+    lines, run_s = 0, 0.0
+    for _ in range(10):
+        lengths = [natural_length(rng) if token_s else 0 for _ in range(plan.window)]
+        window = [ticket(length=length) for length in lengths]
+        lines += lines_run(lambda window=window: plan.riders(window, 0.0))
+        riders = plan.riders(window, 0.0)
+        run_s += cost.predict(len(riders), max(one.length for one in riders))
+
+    assert lines * LINE_S < 0.05 * run_s
+
+
+def test_a_tiny_models_plan_is_little_beside_the_event_loops_work_for_its_rows():
+    cost = text_cost(batch_s=5e-5, row_s=2e-6, token_s=1e-7)
+    plan, rng = Cheapest(cost, 64), random.Random(1)
+    window = [ticket(length=natural_length(rng)) for _ in range(plan.window)]
+
+    riders = plan.riders(window, 0.0)
+
+    lines = lines_run(lambda: plan.riders(window, 0.0))
+    assert lines * LINE_S < 0.05 * cost.cycle(len(riders), max(one.length for one in riders))
+
+
+waiting_tickets = st.lists(
+    st.builds(
+        ticket,
+        rows=st.integers(1, 40),
+        length=st.integers(1, 256),
+        deadline=st.floats(0, 0.2),
+    ),
+    min_size=1,
+    max_size=24,
+)
+costs = st.builds(text_cost, st.floats(0, 1e-2), st.floats(0, 1e-3), st.floats(1e-7, 1e-4))
+
+
+def in_order(window, *, one_length):
+    """As a queue would give them: by deadline."""
+    for one in window:
+        one.length = one.length if not one_length else window[0].length
+    return sorted(window, key=lambda one: one.urgency)
+
+
+@settings(deadline=None)
+@given(waiting_tickets, costs, st.booleans(), st.integers(1, 64))
+def test_whoever_rides_was_waiting_and_the_batch_holds_them(window, cost, one_length, max_rows):
+    window = in_order(window, one_length=one_length)
+    before = list(window)
+    for plan in (Cheapest(cost, max_rows), FirstCome(max_rows)):
+        riders = plan.riders(window, 0.0)
+
+        assert riders
+        assert len({id(one) for one in riders}) == len(riders)
+        assert {id(one) for one in riders} <= {id(one) for one in window}
+        assert sum(one.rows for one in riders) <= max_rows or len(riders) == 1
+        assert window == before
+
+
+@settings(deadline=None)
+@given(waiting_tickets, costs, st.booleans(), st.integers(1, 64))
+def test_the_most_urgent_rides_unless_others_fill_a_batch_that_it_has_no_time_for(
+    window, cost, one_length, max_rows
+):
+    window = in_order(window, one_length=one_length)
+
+    riders = Cheapest(cost, max_rows).riders(window, 0.0)
+
+    if window[0] not in riders:
+        assert len({one.length for one in window}) == 1
+        rows = cost.cheapest_rows(max_rows, window[0].length)
+        done = cost.cycle(rows, window[0].length)
+        # It has no time for half of what is worth running, and all who ride have time for all.
+        assert cost.cycle(-(-rows // 2), window[0].length) > window[0].deadline
+        assert all(one.deadline >= done for one in riders)
+        assert sum(one.rows for one in window if one.deadline >= done) >= rows
+
+
+@settings(deadline=None)
+@given(waiting_tickets, costs, st.booleans(), st.integers(1, 64))
+def test_nobody_is_made_late_by_company(window, cost, one_length, max_rows):
+    """Of one priority: who has company is in time, and so is the company."""
+    window = in_order(window, one_length=one_length)
+
+    riders = Cheapest(cost, max_rows).riders(window, 0.0)
+
+    if len(riders) > 1:
+        took_s = cost.cycle(sum(one.rows for one in riders), max(one.length for one in riders))
+        assert took_s <= min(one.deadline for one in riders) * (1 + 1e-9)
 
 
 def test_fill_takes_the_first_whatever_its_size():

@@ -8,6 +8,7 @@ from onnx import TensorProto
 
 from models.config import ModelConfig
 from models.errors import BadModel
+from models.machine import cpu_quota, usable_cores
 from models.profile import Profile
 from models.profiling import Subject, find_profile
 from models.registry import Model, load
@@ -108,6 +109,27 @@ def test_threads_that_are_set_are_used(
     profile = loaded(onnx_models.doubler(tmp_path / "m.onnx"), cores, threads=threads).profile
 
     assert (profile.threads, profile.slots) == (min(threads or cores, cores), slots)
+
+
+@pytest.mark.parametrize("threads", [None, 1, 2, 3, 8])
+@pytest.mark.parametrize("quota", ["50000", "100000", "190000", "200000", "max"])
+def test_slots_times_threads_never_exceed_the_quota(
+    tmp_path: Path, quota: str, threads: int | None
+) -> None:
+    """Lesson 22: whatever is set or measured, by the quota of a container."""
+    own = tmp_path / "own"
+    own.write_text("0::/\n")
+    (tmp_path / "cpu.max").write_text(f"{quota} 100000\n")
+    cores = usable_cores(tmp_path, own)
+    source = ModelSource(
+        "m", "1", onnx_models.doubler(tmp_path / "m.onnx"), ModelConfig(threads=threads)
+    )
+
+    profile = load(source, cores=cores, budget_s=0.01, fresh=True).profile
+
+    granted = cpu_quota(tmp_path, own)
+    assert profile.slots * profile.threads <= max(1, granted)
+    assert profile.slots >= 1
 
 
 @pytest.mark.skipif(not COUNTABLE, reason="the system does not tell threads")
