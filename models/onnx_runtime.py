@@ -1,7 +1,9 @@
 """ONNX files through onnxruntime. The only file that imports it."""
 
+import ctypes
 import os
 import re
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
+from .bfloat16 import BFLOAT16
 from .errors import BadModel, InvalidInput
 from .signature import Array, Dim, Signature, Tensors, TensorSpec
 
@@ -67,6 +70,7 @@ class OnnxRuntime:
         self._output_names = [spec.name for spec in outputs]
         self._texts_in = [spec.name for spec in inputs if spec.dtype.hasobject]
         self._texts_out = [spec.name for spec in outputs if spec.dtype.hasobject]
+        self._bfloats = any(spec.dtype == BFLOAT16 for spec in (*inputs, *outputs))
 
     @property
     def signature(self) -> Signature:
@@ -76,11 +80,20 @@ class OnnxRuntime:
         """See Runtime. Byte strings must be UTF-8: the engine knows no others."""
         if self._texts_in:
             inputs = {**inputs, **{name: _to_text(name, inputs[name]) for name in self._texts_in}}
-        results = self._session.run(self._output_names, inputs)
+        if self._bfloats:
+            results = self._run_bfloats(inputs)
+        else:
+            results = self._session.run(self._output_names, inputs)
         outputs = dict(zip(self._output_names, results, strict=True))
         for name in self._texts_out:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
+
+    def _run_bfloats(self, inputs: Tensors) -> list[Array]:
+        """A run with values of the engine's own, which alone can be bfloat16."""
+        values = {name: _to_value(tensor) for name, tensor in inputs.items()}
+        results = self._session.run_with_ort_values(self._output_names, values)
+        return [_from_value(value) for value in results]
 
     def take_over(self, other: "OnnxRuntime") -> None:
         """Go on with the session of another runtime of the same file, which is closed by this.
@@ -96,6 +109,8 @@ class OnnxRuntime:
 
 
 def _spec(path: Path, kind: str, tensor: Any) -> TensorSpec:
+    if tensor.type == "tensor(bfloat16)":
+        return TensorSpec(tensor.name, BFLOAT16, tuple(map(_dim, tensor.shape)))
     if tensor.type not in DTYPES:
         hint = (
             "Export it without ZipMap (skl2onnx: options={'zipmap': False})."
@@ -120,6 +135,28 @@ def _reason(error: Exception) -> str:
     text = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", " ".join(str(error).split()))
     text = text.rsplit("failed:", 1)[-1]
     return text.rstrip(".") or type(error).__name__
+
+
+_BFLOAT16 = 16
+"""ONNX's number for the type."""
+
+
+def _to_value(tensor: Array) -> Any:
+    tensor = np.ascontiguousarray(tensor).reshape(tensor.shape)
+    if tensor.dtype == BFLOAT16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(tensor.view("<u2"), _BFLOAT16)
+    return ort.OrtValue.ortvalue_from_numpy(tensor)
+
+
+def _from_value(value: Any) -> Array:
+    if value.element_type() != _BFLOAT16:
+        tensor: Array = value.numpy()
+        return tensor
+    shape = tuple(value.shape())
+    size = 2 * prod(shape)
+    # The engine gives such tensors to numpy in no other way.
+    data = ctypes.string_at(value.data_ptr(), size) if size else b""
+    return np.frombuffer(data, BFLOAT16).reshape(shape)
 
 
 def _to_text(name: str, values: Array) -> Array:

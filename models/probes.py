@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .bfloat16 import BFLOAT16, to_bfloat16, to_float32
 from .pipeline import Pipeline
 from .signature import Array, Signature, Tensors, TensorSpec
 from .text import TEXT
@@ -168,6 +169,8 @@ def _elements_of(
     filled: NDArray[Any]
     if mask:
         filled = np.ones(shape)
+    elif spec.dtype == BFLOAT16:
+        return to_bfloat16(rng.standard_normal(shape))
     elif spec.dtype.kind == "f":
         filled = rng.standard_normal(shape)
     elif spec.dtype.kind == "b":
@@ -184,6 +187,8 @@ def _varied(example: Tensors, rng: np.random.Generator, *, keep_integers: bool) 
 
 
 def _near(tensor: Array, rng: np.random.Generator, keep_integers: bool) -> Array:
+    if tensor.dtype == BFLOAT16:
+        return to_bfloat16(_near(to_float32(tensor), rng, keep_integers))
     if tensor.dtype.kind == "f":
         values: NDArray[np.float64] = tensor.astype(np.float64)
         rough = 0.05 * np.sqrt(np.mean(values**2)) if values.size else 0.0

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .bfloat16 import BFLOAT16, to_float32
 from .probes import all_alike, together
 from .signature import Array, Signature, Tensors, TensorSpec
 
@@ -117,7 +118,9 @@ def _verdict(signature: Signature, tried: Sequence[Tried], outputs: Tensors) -> 
         if said := _misshapen(spec, output, alone):
             return Proof(False, said, 0.0)
         expected = np.concatenate(alone)
-        if spec.dtype.kind != "f":
+        if spec.dtype == BFLOAT16:
+            expected, output = to_float32(expected), to_float32(output)
+        elif spec.dtype.kind != "f":
             labels.append((spec, _unequal(expected, output)))
             continue
         difference, gap = _distance(expected, output)

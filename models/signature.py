@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .bfloat16 import BFLOAT16, to_bfloat16
 from .errors import InvalidInput
 
 Array = NDArray[np.generic]
@@ -32,7 +33,10 @@ DATATYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.object_),
 }
-"""Types by the names that the Open Inference Protocol, and so `model.toml`, has for them."""
+"""Types by the names that the Open Inference Protocol, and so `model.toml`, has for them.
+
+BF16 is not here: a model may have it, but numpy has no such numbers for a pipeline to make.
+"""
 
 Dim = int | str | None
 """A size; or a symbol, which may be any size but the same wherever it stands; or any size."""
@@ -56,8 +60,7 @@ class TensorSpec:
 
     def __str__(self) -> str:
         dims = ", ".join("?" if dim is None else str(dim) for dim in self.shape)
-        kind = "bytes" if self.dtype.hasobject else self.dtype.name
-        return f"{self.name}: {kind} [{dims}]"
+        return f"{self.name}: {_kind(self.dtype)} [{dims}]"
 
 
 class Checked(NamedTuple):
@@ -156,6 +159,8 @@ class Signature:
 
 
 def _kind(dtype: np.dtype[np.generic]) -> str:
+    if dtype == BFLOAT16:
+        return "bfloat16"
     return "bytes" if dtype.hasobject else dtype.name
 
 
@@ -188,6 +193,8 @@ def sample(
 def _blank(spec: TensorSpec, dims: tuple[Dim, ...], symbols: Mapping[Dim, int]) -> Array:
     """A row of ones or of empty strings, as long as the examples of other inputs make it."""
     shape = [dim if isinstance(dim, int) else symbols.get(dim, 1) for dim in dims]
+    if spec.dtype == BFLOAT16:
+        return to_bfloat16(np.ones(shape))
     value: object = b"" if spec.dtype.hasobject else 1
     return np.full(shape, value, spec.dtype)
 
@@ -227,6 +234,8 @@ def byte_strings(values: object) -> Array:
 
 
 def _numbers(values: object, dtype: np.dtype[np.generic]) -> Array:
+    if dtype == BFLOAT16:
+        return to_bfloat16(_numbers(values, np.dtype(np.float32)))
     with np.errstate(over="raise"):
         numbers = np.asarray(values, dtype)
     given = np.asarray(values)

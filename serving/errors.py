@@ -16,9 +16,10 @@ from batching import (
     TooLate,
     TooManyRows,
 )
-from models import InvalidInput, ModelError, ModelNotFound, ModelNotReady, PipelineFailed
+from models import BadModel, InvalidInput, ModelError, ModelNotFound, ModelNotReady, PipelineFailed
 
 from .protocol import InvalidRequest
+from .protocol.compression import CODINGS
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,18 @@ class UnsupportedEncoding(Exception):
     """The body is encoded in a way that this server does not read."""
 
     def __init__(self, encoding: str) -> None:
-        super().__init__(f"Content-Encoding {encoding[:40]!r} is not supported")
+        super().__init__(
+            f"Content-Encoding {encoding[:40]!r} is not supported; send one of {CODINGS}, or none"
+        )
+
+
+class AdminOff(Exception):
+    """Models are loaded and unloaded over the network only where that was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "loading and unloading over the network is off; start the server with --admin"
+        )
 
 
 class Status(NamedTuple):
@@ -53,6 +65,11 @@ class Status(NamedTuple):
 STATUS: Final[Mapping[type[Exception], Status]] = {
     InvalidRequest: Status(400, "INVALID_ARGUMENT"),
     InvalidInput: Status(400, "INVALID_ARGUMENT"),
+    # Triton says UNAVAILABLE to what it was told not to allow. But that is what clients try
+    # again, and trying again never helps here.
+    AdminOff: Status(403, "PERMISSION_DENIED"),
+    # As Triton numbers a load that failed. What the engine raises names no files.
+    BadModel: Status(400, "INVALID_ARGUMENT"),
     ModelNotFound: Status(404, "NOT_FOUND"),
     BodyTooLarge: Status(413, "RESOURCE_EXHAUSTED"),
     TooManyRows: Status(413, "INVALID_ARGUMENT"),
@@ -67,7 +84,14 @@ STATUS: Final[Mapping[type[Exception], Status]] = {
 }
 UNEXPECTED: Final = Status(500, "INTERNAL")
 
-OURS: Final = (BatchingError, ModelError, InvalidRequest, BodyTooLarge, UnsupportedEncoding)
+OURS: Final = (
+    AdminOff,
+    BatchingError,
+    ModelError,
+    InvalidRequest,
+    BodyTooLarge,
+    UnsupportedEncoding,
+)
 """What carries a message made for callers."""
 
 
@@ -129,4 +153,6 @@ def reply_to(error: Exception) -> Reply:
     elif isinstance(error, BodyTooLarge):
         # What is left of the body is not worth reading to get to a next request.
         headers.append((b"connection", b"close"))
+    elif isinstance(error, UnsupportedEncoding):
+        headers.append((b"accept-encoding", CODINGS.encode()))
     return Reply(status_of(error).http, orjson.dumps({"error": message_of(error)}), headers)

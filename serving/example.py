@@ -7,8 +7,10 @@ from typing import Any
 import orjson
 
 from models import Array, Model, Tensors
+from models.bfloat16 import BFLOAT16, to_float32
 
 from .protocol import datatype_of
+from .protocol.elements import NO_JSON_FORM
 
 # A longer command does not survive being pasted into a terminal.
 MAX_PASTE = 3500
@@ -29,11 +31,29 @@ def example_request(inputs: Tensors) -> dict[str, Any]:
     }
 
 
+def model_example(model: Model) -> dict[str, Any]:
+    """A request that the model answers, from its settings or made up, as the protocol's JSON.
+
+    Outputs without a JSON form are asked for as bytes. Inputs without one stand here with
+    their numbers all the same, which must be sent as bytes: JSON is for who makes those.
+    """
+    request = example_request(model.example())
+    outputs = [(spec.name, datatype_of(spec.dtype)) for spec in model.signature.outputs]
+    if not NO_JSON_FORM.isdisjoint(datatype for _, datatype in outputs):
+        request["outputs"] = [
+            {"name": name, "parameters": {"binary_data": datatype in NO_JSON_FORM}}
+            for name, datatype in outputs
+        ]
+    return request
+
+
 def _plain(tensor: Array) -> list[Any]:
     """The elements, flat, as short as they can be written: 2.4, not 2.4000000953674316."""
     flat = tensor.ravel()
     if tensor.dtype.hasobject:
         return [element.decode(errors="replace") for element in flat.tolist()]
+    if tensor.dtype == BFLOAT16:
+        flat = to_float32(flat)
     values = orjson.loads(orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY))
     return [int(v) if isinstance(v, float) and v.is_integer() else v for v in values]
 

@@ -15,11 +15,15 @@ from urllib.parse import unquote
 
 from batching import TooLate
 
+from .content_coding import compressed, decompressed, glance
 from .deployment import Answer, Deployment
 from .engine import Engine
 from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
-from .protocol import InferRequest, InvalidRequest, decode, encode
+from .observe.tracing import followed
+from .protocol import InferRequest, InvalidRequest, decode, decode_raw, encode
+from .protocol.compression import Accepted, Coding, accepted, content_coding
 from .timing import server_timing
+from .wire_form import raw_inputs
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -45,9 +49,18 @@ class Head(NamedTuple):
     """What a request's headers say."""
 
     json_length: int | None
+    """0 for a body without JSON, which is all one input."""
     length: int
     """0 where it is not said."""
     timeout_s: float | None
+    coding: Coding | None = None
+    """How the body is compressed."""
+    accepted: Accepted | None = None
+    """How the reply may be."""
+
+
+class OnlyByTheGate(Exception):
+    """The request is a rare one, which only the gate's own code answers."""
 
 
 class CallerLeft(Exception):
@@ -109,7 +122,7 @@ class Inference:
         self, name: str, version: str | None, headers: Headers, receive: Receive
     ) -> Reply:
         arrived = time.monotonic()
-        head = self.read_head(headers)
+        head = self._head(headers)
         deployment = self._engine.deployment(name, version)
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
         needed_s = deployment.needed_s(patience_s)
@@ -119,24 +132,63 @@ class Inference:
             # small body may say that its caller has more time than the model's own limit.
             if head.timeout_s is None and 0 < head.length <= PEEK_BYTES:
                 body = await self._read(receive)
-            if body is None or b'"timeout"' not in body:
+            if body is None or b'"timeout"' not in glance(body, head.coding):
+                deployment.statistics.too_late()
                 return reply_to(TooLate(needed_s=needed_s, allowed_s=patience_s))
-        if body is None:
-            body = await self._read(receive)
-        request = decode(body, head.json_length)
-        call = deployment.infer(
-            request.inputs,
+        with followed(
+            deployment.tracer,
+            headers,
+            model=deployment.name,
+            version=deployment.version,
             arrived=arrived,
-            timeout_s=head.timeout_s if request.timeout_s is None else request.timeout_s,
-            priority=request.priority,
-        )
-        answer = await (call if needed_s < WATCH_FROM_S else _while_there(call, receive))
-        return answer_with(deployment, request, answer)
+            left=(asyncio.CancelledError, CallerLeft),
+        ) as trace:
+            try:
+                if body is None:
+                    body = await self._read(receive)
+                request = await self._decoded(body, head, deployment)
+            except (InvalidRequest, BodyTooLarge, UnsupportedEncoding) as error:
+                deployment.statistics.failed(error)
+                raise
+            call = deployment.infer(
+                request.inputs,
+                arrived=arrived,
+                timeout_s=head.timeout_s if request.timeout_s is None else request.timeout_s,
+                priority=request.priority,
+                trace=trace,
+            )
+            answer = await (call if needed_s < WATCH_FROM_S else _while_there(call, receive))
+            reply = answer_with(deployment, request, answer)
+            return reply if head.accepted is None else await compressed(reply, head.accepted)
+
+    async def _decoded(self, body: bytes, head: Head, deployment: Deployment) -> InferRequest:
+        """The request in a body, which asks for nothing that the model has not."""
+        if head.coding is not None:
+            body = await decompressed(body, head.coding, self.max_body_bytes)
+        if head.json_length == 0:
+            request = decode_raw(body, raw_inputs(deployment.signature))
+        else:
+            request = decode(body, head.json_length)
+        deployment.outputs.check(request)
+        return request
 
     def read_head(self, headers: Headers) -> Head:
+        """What the headers of most requests say, for whoever answers only those.
+
+        Raises for what makes reading the body needless, and OnlyByTheGate for a body that is
+        compressed or raw, and for a reply that is to be compressed whatever it is.
+        """
+        head = self._head(headers)
+        asked_for = head.accepted is not None and head.accepted.asked_for
+        if asked_for or head.coding is not None or head.json_length == 0:
+            raise OnlyByTheGate
+        return head
+
+    def _head(self, headers: Headers) -> Head:
         """What the headers say; raises for what makes reading the body needless."""
         json_length = timeout_s = None
         content_length = 0
+        coding = accept = b""
         for name, value in headers:
             if name == b"inference-header-content-length":
                 json_length = _whole("Inference-Header-Content-Length", value)
@@ -146,9 +198,17 @@ class Inference:
                     raise BodyTooLarge(self.max_body_bytes)
             elif name == b"x-request-timeout-ms":
                 timeout_s = _whole("X-Request-Timeout-Ms", value) / 1e3
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                raise UnsupportedEncoding(value.decode("latin-1"))
-        return Head(json_length, content_length, timeout_s)
+            elif name == b"accept-encoding":
+                accept = accept + b"," + value if accept else value
+            elif name == b"content-encoding":
+                coding = coding + b"," + value if coding else value
+        return Head(
+            json_length,
+            content_length,
+            timeout_s,
+            _coding(coding) if coding else None,
+            accepted(accept) if accept else None,
+        )
 
     async def _read(self, receive: Receive) -> bytes:
         """The body, within its bound whatever was announced."""
@@ -173,7 +233,9 @@ class Inference:
 def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -> Reply:
     """The reply that brings a model's outputs, in the form that was asked for."""
     began = time.monotonic()
-    encoded = encode(deployment.name, deployment.version, request, answer.outputs)
+    # What else is known of the outputs matters only to who asks for something of them.
+    model = deployment.outputs if request.outputs else None
+    encoded = encode(deployment.name, deployment.version, request, answer.outputs, model)
     if encoded.json_length is None:
         headers = [_JSON]
     else:
@@ -182,6 +244,13 @@ def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -
     if timing := server_timing(answer, time.monotonic() - began):
         headers.append((b"server-timing", timing))
     return Reply(200, encoded.body, headers)
+
+
+def _coding(header: bytes) -> Coding | None:
+    try:
+        return content_coding(header)
+    except LookupError:
+        raise UnsupportedEncoding(header.decode("latin-1")) from None
 
 
 def _whole(header: str, value: bytes) -> int:

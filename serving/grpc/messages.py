@@ -1,11 +1,11 @@
 """gRPC's messages to tensors, and tensors to messages. Pure; knows no server and no model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from ..protocol import InferRequest, InvalidRequest, RequestedOutput, datatype_of
+from ..protocol import InferRequest, InvalidRequest, ModelOutputs, RequestedOutput, datatype_of
 from ..protocol.datatypes import (
     DTYPES,
     Array,
@@ -15,6 +15,7 @@ from ..protocol.datatypes import (
     tensor_to_bytes,
 )
 from ..protocol.elements import kind_of
+from ..protocol.fields import count, refuse_reserved, refuse_shared_memory
 from ..protocol.request import MAX_DIMENSIONS
 from ..protocol.response import wanted
 from .generated import inference_pb2 as pb
@@ -43,7 +44,12 @@ CONTENTS: Final[Mapping[str, _Contents]] = {
     "FP64": _Contents("fp64_contents", "<f8"),
     "BYTES": _Contents("bytes_contents", object),
 }
-"""FP16 has none: it is raw or nothing."""
+"""FP16 and BF16 have none: they are raw or nothing."""
+
+# tritonclient sends it with every request of a stream; it asks for nothing in a single one.
+_ALLOWED: Final = ("triton_enable_empty_final_response",)
+
+_WHOLE: Final = ("int64_param", "uint64_param")
 
 
 def decode(message: pb.ModelInferRequest) -> InferRequest:
@@ -51,7 +57,7 @@ def decode(message: pb.ModelInferRequest) -> InferRequest:
 
     The tensors may be views into the message's bytes.
     """
-    request = InferRequest({}, id=message.id)
+    request = InferRequest({}, id=message.id, binary_outputs=True)
     if not message.inputs:
         raise InvalidRequest("inputs: expected a list of tensors, got an empty list")
     raw = message.raw_input_contents
@@ -77,6 +83,8 @@ def decode(message: pb.ModelInferRequest) -> InferRequest:
                 f"{where}.datatype: expected one of {', '.join(DTYPES)}, "
                 f"got {kind_of(item.datatype)}"
             )
+        if item.parameters:
+            refuse_shared_memory(where, item.parameters)
         shape = tuple(item.shape)
         if len(shape) > MAX_DIMENSIONS or min(shape, default=0) < 0:
             raise InvalidRequest(
@@ -88,15 +96,34 @@ def decode(message: pb.ModelInferRequest) -> InferRequest:
             if raw
             else _from_contents(where, item, shape)
         )
-    for index, output in enumerate(message.outputs):
-        if any(output.name == other.name for other in request.outputs):
-            raise InvalidRequest(f"outputs[{index}].name: {kind_of(output.name)} is there twice")
-        request.outputs = [*request.outputs, RequestedOutput(output.name, True)]
-    request.priority = _count(message, "priority")
-    # In microseconds; 0 is as good as none.
-    if timeout_us := _count(message, "timeout"):
-        request.timeout_s = timeout_us / 1e6
+    if message.outputs:
+        request.outputs = _requested(message)
+    if message.parameters:
+        request.parameters = _values("parameters", message.parameters)
+        refuse_reserved(request.parameters, _ALLOWED)
+        request.priority = _count(message.parameters, "parameters.", "priority", _WHOLE)
+        # In microseconds; 0 is as good as none.
+        if timeout_us := _count(message.parameters, "parameters.", "timeout", _WHOLE[:1]):
+            request.timeout_s = timeout_us / 1e6
     return request
+
+
+def _requested(message: pb.ModelInferRequest) -> list[RequestedOutput]:
+    """The outputs that are asked for. All are sent as bytes, whatever they say about that."""
+    found: dict[str, RequestedOutput] = {}
+    for index, output in enumerate(message.outputs):
+        where = f"outputs[{index}]"
+        if output.name in found:
+            raise InvalidRequest(f"{where}.name: {kind_of(output.name)} is there twice")
+        asked = found[output.name] = RequestedOutput(output.name, True)
+        if output.parameters:
+            where += ".parameters."
+            refuse_shared_memory(f"outputs[{index}]", output.parameters)
+            if "classification" in output.parameters:
+                asked.classification = _count(
+                    output.parameters, where, "classification", _WHOLE[:1], least=1
+                )
+    return list(found.values())
 
 
 def _from_contents(where: str, item: Any, shape: tuple[int, ...]) -> Array:
@@ -128,31 +155,45 @@ def _from_contents(where: str, item: Any, shape: tuple[int, ...]) -> Array:
     return reshaped(where, narrow, shape)
 
 
-def _count(message: pb.ModelInferRequest, name: str) -> int:
-    """A parameter that counts; 0 where it is not there."""
-    if name not in message.parameters:  # asking for its value would put one there
+def _values(where: str, parameters: Any) -> dict[str, Any]:
+    """Parameters with what they hold, of any kind."""
+    values: dict[str, Any] = {}
+    for name, parameter in parameters.items():
+        kind = parameter.WhichOneof("parameter_choice")
+        if kind is None:
+            raise InvalidRequest(f"{where}: {kind_of(name)} has no value")
+        values[name] = getattr(parameter, kind)
+    return values
+
+
+def _count(parameters: Any, where: str, name: str, kinds: Sequence[str], least: int = 0) -> int:
+    """A parameter that counts; 0 where it is not there. `kinds`: the fields that it may be in."""
+    if name not in parameters:  # asking for its value would put one there
         return 0
-    parameter = message.parameters[name]
-    kind = parameter.WhichOneof("parameter_choice")
-    value = getattr(parameter, kind) if kind else None
-    if type(value) is not int or value < 0:
-        raise InvalidRequest(f"parameters.{name}: expected a whole number, got {kind_of(value)}")
-    return value
+    kind = parameters[name].WhichOneof("parameter_choice")
+    value = getattr(parameters[name], kind) if kind else None
+    if kind in _WHOLE and kind not in kinds:
+        raise InvalidRequest(f"{where}{name}: expected it in {kinds[0]}, got {kind}")
+    return count(f"{where}{name}", value, least)
 
 
 def encode(
-    model_name: str, model_version: str, request: InferRequest, outputs: Mapping[str, Array]
+    model_name: str,
+    model_version: str,
+    request: InferRequest,
+    outputs: Mapping[str, Array],
+    model: ModelOutputs | None = None,
 ) -> pb.ModelInferResponse:
     """Write a reply, all of its outputs raw: clients read no typed numbers.
 
-    outputs: the model's outputs in its own order. Raises InvalidRequest if the
-    request asks for one that is not there.
+    outputs: the model's outputs in its own order. model: what else is known of them, for
+    their classification. Raises InvalidRequest if the request asks for one that is not
+    there, or cannot be classified.
     """
     response = pb.ModelInferResponse(
         model_name=model_name, model_version=model_version, id=request.id
     )
-    for name, _ in wanted(request, outputs):
-        tensor = outputs[name]
+    for name, tensor, _ in wanted(request, outputs, model):
         response.outputs.add(name=name, datatype=datatype_of(tensor.dtype), shape=tensor.shape)
         response.raw_output_contents.append(tensor_to_bytes(tensor))
     return response

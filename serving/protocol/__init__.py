@@ -2,15 +2,21 @@
 
 from .datatypes import datatype_of
 from .errors import InvalidRequest
-from .request import InferRequest, RequestedOutput, decode
+from .outputs import ModelOutputs
+from .raw import RawInput, decode_raw
+from .request import InferRequest, decode
+from .requested import RequestedOutput
 from .response import Encoded, encode
 
 __all__ = [
     "Encoded",
     "InferRequest",
     "InvalidRequest",
+    "ModelOutputs",
+    "RawInput",
     "RequestedOutput",
     "datatype_of",
     "decode",
+    "decode_raw",
     "encode",
 ]

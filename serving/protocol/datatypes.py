@@ -14,6 +14,10 @@ from .errors import InvalidRequest
 
 Array = NDArray[np.generic]
 
+BFLOAT16 = np.dtype([("bfloat16", "<u2")])
+"""The upper half of a float32, which numpy has no number for: its bits, under a name of their own,
+so that they are never taken for integers."""
+
 DTYPES: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype("<u1"),
@@ -25,6 +29,7 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"),
+    "BF16": BFLOAT16,
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     "BYTES": np.dtype(np.object_),

@@ -13,7 +13,7 @@ import simdjson
 from .datatypes import DTYPES, Array, bytes_array, reshaped
 from .errors import InvalidRequest
 
-NO_JSON_FORM = frozenset({"FP16"})
+NO_JSON_FORM = frozenset({"FP16", "BF16"})
 
 
 class _Wide(NamedTuple):

@@ -10,25 +10,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isinf
-from typing import Any, TypeVar
+from typing import Any
 
 import simdjson
 
 from .datatypes import DTYPES, Array, tensor_from_bytes
 from .elements import from_json, kind_of
 from .errors import InvalidRequest
+from .fields import count, flag, mapping, refuse_reserved, refuse_shared_memory, typed
+from .requested import RequestedOutput, requested
 
 MAX_DIMENSIONS = 32
 MAX_SIZE = 2**63 - 1
-
-
-@dataclass(slots=True)
-class RequestedOutput:
-    """An output that the caller asked for, and how."""
-
-    name: str
-    binary: bool | None
-    """As bytes; None where the caller left that to the request's own setting."""
 
 
 @dataclass(slots=True)
@@ -81,18 +74,19 @@ def decode(body: bytes, json_length: int | None = None) -> InferRequest:
     if binary:
         raise InvalidRequest(f"{len(binary)} bytes are left after the last input's binary data")
     if "id" in keys and (id_ := document["id"]) is not None:
-        request.id = _typed("id", id_, str, "a text")
+        request.id = typed("id", id_, str, "a text")
     if "parameters" in keys and (parameters := document["parameters"]) is not None:
-        request.parameters = _mapping("parameters", parameters)
-        request.binary_outputs = _flag(
+        request.parameters = mapping("parameters", parameters)
+        refuse_reserved(request.parameters)
+        request.binary_outputs = flag(
             "parameters.binary_data_output", request.parameters.get("binary_data_output", False)
         )
-        request.priority = _count("parameters.priority", request.parameters.get("priority", 0))
+        request.priority = count("parameters.priority", request.parameters.get("priority", 0))
         # In microseconds; 0 is as good as none, for Triton's clients send it for that.
-        if timeout_us := _count("parameters.timeout", request.parameters.get("timeout", 0)):
+        if timeout_us := count("parameters.timeout", request.parameters.get("timeout", 0)):
             request.timeout_s = timeout_us / 1e6
     if "outputs" in keys and (outputs := document["outputs"]) is not None:
-        request.outputs = _requested(outputs)
+        request.outputs = requested(outputs)
     return request
 
 
@@ -151,7 +145,9 @@ def _tensor(where: str, item: Any, binary: memoryview) -> tuple[str, Array, memo
     data = item["data"] if "data" in keys else None
     size = None
     if "parameters" in keys and (parameters := item["parameters"]) is not None:
-        size = _mapping(f"{where}.parameters", parameters).get("binary_data_size")
+        own = mapping(f"{where}.parameters", parameters)
+        refuse_shared_memory(where, own)
+        size = own.get("binary_data_size")
     if (data is None) == (size is None):
         raise InvalidRequest(
             f"{where}: give either data or parameters.binary_data_size, "
@@ -180,48 +176,3 @@ def _shape(where: str, value: Any) -> tuple[int, ...]:
         f"{where}.shape: expected a list of at most {MAX_DIMENSIONS} whole numbers, "
         f"got {kind_of(value)}"
     )
-
-
-def _requested(outputs: Any) -> list[RequestedOutput]:
-    if not isinstance(outputs, (simdjson.Array, list)):
-        raise InvalidRequest(f"outputs: expected a list, got {kind_of(outputs)}")
-    requested: list[RequestedOutput] = []
-    for index, item in enumerate(outputs):
-        where = f"outputs[{index}]"
-        if not isinstance(item, (simdjson.Object, dict)):
-            raise InvalidRequest(f"{where}: expected an object, got {kind_of(item)}")
-        name = _typed(f"{where}.name", item.get("name"), str, "a text")
-        if any(name == other.name for other in requested):
-            raise InvalidRequest(f"{where}.name: {kind_of(name)} is there twice")
-        binary = None
-        if (parameters := item.get("parameters")) is not None:
-            binary = _mapping(f"{where}.parameters", parameters).get("binary_data")
-            if binary is not None:
-                _flag(f"{where}.parameters.binary_data", binary)
-        requested.append(RequestedOutput(name, binary))
-    return requested
-
-
-def _mapping(where: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, simdjson.Object):
-        value = value.as_dict()
-    return _typed(where, value, dict, "an object")
-
-
-def _count(where: str, value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 2**64:
-        raise InvalidRequest(f"{where}: expected a whole number, got {kind_of(value)}")
-    return value
-
-
-def _flag(where: str, value: Any) -> bool:
-    return _typed(where, value, bool, "true or false")
-
-
-T = TypeVar("T")
-
-
-def _typed(where: str, value: Any, kind: type[T], words: str) -> T:
-    if not isinstance(value, kind):
-        raise InvalidRequest(f"{where}: expected {words}, got {kind_of(value)}")
-    return value

@@ -5,16 +5,18 @@ are written anew.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import orjson
 
+from .classification import classified
 from .datatypes import Array, datatype_of, tensor_to_bytes
-from .elements import NO_JSON_FORM, kind_of
+from .elements import NO_JSON_FORM
 from .errors import InvalidRequest
+from .outputs import ModelOutputs, in_binary, no_json_form, unexpected
 from .request import InferRequest
 
 
@@ -27,20 +29,24 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    model_name: str, model_version: str, request: InferRequest, outputs: Mapping[str, Array]
+    model_name: str,
+    model_version: str,
+    request: InferRequest,
+    outputs: Mapping[str, Array],
+    model: ModelOutputs | None = None,
 ) -> Encoded:
     """Write a reply, each output in the form that the request asks for.
 
-    outputs: the model's outputs in its own order. Raises InvalidRequest if the
-    request asks for an output that is not there, or in a form that it has not.
+    outputs: the model's outputs in its own order. model: what else is known of them, for
+    their classification. Raises InvalidRequest if the request asks for an output that is
+    not there, or in a form that it has not.
     """
     parts = [_opening(model_name, model_version)]
     if request.id:
         parts += (b'"id":', orjson.dumps(request.id), b",")
     parts.append(b'"outputs":[')
     blobs: list[bytes] = []
-    for name, binary in wanted(request, outputs):
-        tensor = outputs[name]
+    for name, tensor, binary in wanted(request, outputs, model):
         datatype = datatype_of(tensor.dtype)
         parts += (_output(name, datatype), orjson.dumps(tensor.shape))
         if binary:
@@ -57,19 +63,23 @@ def encode(
     return Encoded(b"".join((text, *blobs)), len(text))
 
 
-def wanted(request: InferRequest, outputs: Mapping[str, Array]) -> Sequence[tuple[str, bool]]:
-    """Names of the outputs to send, and whether as bytes."""
+def wanted(
+    request: InferRequest, outputs: Mapping[str, Array], model: ModelOutputs | None = None
+) -> Iterator[tuple[str, Array, bool]]:
+    """The outputs to send, each by its name, what it is, and whether as bytes."""
     if not request.outputs:
-        return [(name, request.binary_outputs) for name in outputs]
+        binary = request.binary_outputs
+        for name, tensor in outputs.items():
+            yield name, tensor, binary
+        return
     for output in request.outputs:
-        if output.name not in outputs:
-            raise InvalidRequest(
-                f"unexpected output {kind_of(output.name)}: the model's outputs are {list(outputs)}"
-            )
-    return [
-        (output.name, request.binary_outputs if output.binary is None else output.binary)
-        for output in request.outputs
-    ]
+        name, found = output.name, outputs.get(output.name)
+        if found is None:
+            raise unexpected(name, outputs)
+        if output.classification:
+            labels, batched = (model.labels.get(name, ()), model.batched) if model else ((), True)
+            found = classified(name, found, output.classification, labels, batched=batched)
+        yield name, found, in_binary(request, output)
 
 
 @lru_cache(maxsize=1024)
@@ -88,9 +98,7 @@ def _output(name: str, datatype: str) -> bytes:
 def _elements(name: str, datatype: str, tensor: Array) -> bytes:
     """The elements as a flat JSON list: a nested one breaks the C++ client."""
     if datatype in NO_JSON_FORM:
-        raise InvalidRequest(
-            f"output {name!r} is {datatype}, which has no JSON form; ask for binary data"
-        )
+        raise no_json_form(name, datatype)
     flat = tensor.ravel()
     if tensor.dtype.hasobject:
         try:

@@ -249,8 +249,6 @@ def test_what_is_no_tensor_or_of_a_type_that_cannot_be_sent_is_refused(tmp_path:
     assert refusal(optional(tmp_path / "a.onnx")) == (
         f"input 'x' is of type optional(tensor(float)). {hint}"
     )
-    brain = identity(tmp_path / "b.onnx", TensorProto.BFLOAT16, ["batch"])
-    assert refusal(brain) == f"input 'x' is of type tensor(bfloat16). {hint}"
 
 
 def test_weights_beside_the_model_are_read_and_others_are_not(tmp_path: Path) -> None:

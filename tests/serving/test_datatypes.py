@@ -19,9 +19,7 @@ def read(datatype: str, shape: tuple[int, ...], data: bytes) -> wire.Array:
 
 
 def test_the_datatypes_are_the_protocols():
-    assert {name: dtype.str.lstrip("|<") for name, dtype in DTYPES.items()} == {
-        name: np.dtype(code).str.lstrip("|<") for name, code in wire.NUMPY.items()
-    }
+    assert {name: np.dtype(code) for name, code in wire.NUMPY.items()} == DTYPES
 
 
 @each_datatype
@@ -47,7 +45,8 @@ def test_numbers_are_little_endian_row_by_row_without_a_copy(datatype):
 
     tensor = tensor_from_bytes("inputs[0]", datatype, (2, 3), data)
 
-    assert tensor.tolist() == [[1, 0, 1], [0, 1, 1]]
+    assert tensor.tobytes() == bytes(data)
+    assert tensor.shape == (2, 3)
     assert np.may_share_memory(tensor, np.frombuffer(data, "u1"))
 
 

@@ -13,7 +13,7 @@ from serving.protocol import InvalidRequest, decode
 from serving.protocol.elements import kind_of
 from tests.support import wire
 
-IN_JSON = [name for name in wire.NUMPY if name != "FP16"]
+IN_JSON = [name for name in wire.NUMPY if name not in wire.BINARY_ONLY]
 each_datatype = pytest.mark.parametrize("datatype", IN_JSON)
 
 

@@ -48,7 +48,11 @@ EXPECTED = [
     (ModelNotFound("m", "2"), 404, "version '2' of model 'm' is not found"),
     (BodyTooLarge(5), 413, "the body is larger than the 5 bytes"),
     (TooManyRows(rows=9, limit=8), 413, "a request may have at most 8 rows, this one has 9"),
-    (UnsupportedEncoding("gzip"), 415, "Content-Encoding 'gzip' is not supported"),
+    (
+        UnsupportedEncoding("br"),
+        415,
+        "Content-Encoding 'br' is not supported; send one of gzip, deflate, or none",
+    ),
     (QUEUE_FULL, 429, "the queue is full: 7 of 8 rows wait, 2 more came"),
     (TOO_LATE, 429, "the answer would take 500 ms, but only 100 ms are allowed"),
     (failed(ValueError("secret")), 500, "the model failed on this request"),

@@ -46,7 +46,7 @@ def test_all_that_a_request_can_say():
     assert request.binary_outputs
     assert request.outputs == [
         RequestedOutput("y", None),
-        RequestedOutput("z", True),
+        RequestedOutput("z", True, classification=2),
         RequestedOutput("w", False),
     ]
 
@@ -60,6 +60,21 @@ def test_what_clients_send_without_meaning_anything():
 
     for request in (decode(body), decode(nulls)):
         assert (request.id, list(request.outputs), request.parameters) == ("", [], {})
+
+
+def test_parameters_of_ones_own_and_those_that_ask_for_nothing():
+    parameters = {"sequence_id": 0, "sequence_start": False, "sequence_end": False, "priority": 0}
+    parameters |= {"temperature": 0.5, "user": "u", "Triton_": True, "headers": "h"}
+    for sequence_id in (0, "", None):
+        parameters["sequence_id"] = sequence_id
+        assert decode(wire.request(one(), parameters=parameters)).parameters == parameters
+
+
+def test_ten_thousand_outputs_are_read_in_no_time():
+    """Lesson 28: each was compared with all before it."""
+    outputs = [{"name": f"y{index}"} for index in range(10_000)]
+
+    assert len(decode(wire.request(one(), outputs=outputs)).outputs) == 10_000
 
 
 def test_inputs_keep_their_order_and_share_the_binary_data_in_it():
@@ -94,7 +109,7 @@ def test_any_tensors_come_back_from_json_and_binary_mixed(data):
     inputs, blobs, expected = [], [], {}
     for name in data.draw(st.lists(st.text(), min_size=1, max_size=4, unique=True)):
         datatype = data.draw(st.sampled_from(list(wire.NUMPY)))
-        binary = datatype == "FP16" or data.draw(st.booleans())
+        binary = datatype in wire.BINARY_ONLY or data.draw(st.booleans())
         array = data.draw(wire.arrays(datatype, text=not binary))
         shape = list(array.shape)
         expected[name] = array
@@ -157,7 +172,9 @@ FIELDS = [
     ("inputs[0].name", {"inputs": [{"shape": [1]}]}, "expected a text, got nothing"),
     ("inputs[0].datatype", {"inputs": [{**one(), "datatype": 1}]}, "BYTES, got 1"),
     ("inputs[0].datatype", {"inputs": [{**one(), "datatype": "FP8"}]}, 'BYTES, got "FP8"'),
-    ("inputs[0].datatype", {"inputs": [{**one(), "datatype": "BF16"}]}, "expected one of BOOL, "),
+    ("inputs[0].datatype", {"inputs": [{**one(), "datatype": "FP64 "}]}, "expected one of BOOL, "),
+    ("inputs[0].data", {"inputs": [{**one(), "datatype": "FP16"}]}, "FP16 has no JSON form; send"),
+    ("inputs[0].data", {"inputs": [{**one(), "datatype": "BF16"}]}, "BF16 has no JSON form; send"),
     ("inputs[0].data", {"inputs": [{**one(), "data": {}}]}, "expected a list, got an object"),
     ("inputs[0].parameters", {"inputs": [{**one(), "parameters": 1}]}, "expected an object, got 1"),
     ("inputs[1].name", {"inputs": [one(), one()]}, '"x" is there twice'),
@@ -169,6 +186,35 @@ FIELDS = [
     ("outputs[0].name", {"outputs": [{}]}, "expected a text, got nothing"),
     ("outputs[1].name", {"outputs": [{"name": "y"}, {"name": "y"}]}, '"y" is there twice'),
     ("outputs[0].parameters", {"outputs": [{"name": "y", "parameters": 1}]}, "an object, got 1"),
+    *(
+        (
+            "outputs[0].parameters.classification",
+            {"outputs": [{"name": "y", "parameters": {"classification": most}}]},
+            "expected a whole number of at least 1, got ",
+        )
+        for most in (0, -1, 1.5, True, "1", [], 2**64)
+    ),
+    (
+        "outputs[0].parameters.shared_memory_region",
+        {"outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]},
+        "shared memory is not supported",
+    ),
+    (
+        "inputs[0].parameters.shared_memory_region",
+        {"inputs": [{**one(), "parameters": {"shared_memory_region": "r"}}]},
+        "shared memory is not supported",
+    ),
+    ("parameters", {"parameters": {"triton_x": 1}}, '"triton_x" is reserved'),
+    ("parameters", {"parameters": {"a": 1, "triton_": None}}, '"triton_" is reserved'),
+    *(
+        (f"parameters.{key}", {"parameters": {key: value}}, "sequences are not supported")
+        for key, value in [
+            ("sequence_id", 7),
+            ("sequence_id", "s"),
+            ("sequence_start", True),
+            ("sequence_end", True),
+        ]
+    ),
     (
         "outputs[0].parameters.binary_data",
         {"outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]},

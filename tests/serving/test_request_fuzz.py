@@ -62,10 +62,13 @@ an_output = st.fixed_dictionaries(
     {},
     optional={
         "name": st.text() | anything,
-        "parameters": st.fixed_dictionaries({}, optional={"binary_data": leaf}) | anything,
+        "parameters": st.fixed_dictionaries(
+            {}, optional={"binary_data": leaf, "classification": leaf}
+        )
+        | anything,
     },
 )
-known = st.sampled_from(["binary_data_output", "timeout", "priority"])
+known = st.sampled_from(["binary_data_output", "timeout", "priority", "sequence_id", "triton_x"])
 a_request = st.fixed_dictionaries(
     {},
     optional={

@@ -12,9 +12,10 @@ from serving.protocol import Encoded, InferRequest, InvalidRequest, RequestedOut
 from tests.support import wire
 
 Y = {"y": np.array([[1, 2], [3, 4]], "<i4")}
+HALF = np.frombuffer(b"\x80\x3f", wire.NUMPY["BF16"])
 TWO = {"y": np.ones(1, "f4"), "z": np.zeros(1, "i1")}
 
-IN_JSON = [name for name in wire.NUMPY if name != "FP16"]
+IN_JSON = [name for name in wire.NUMPY if name not in wire.BINARY_ONLY]
 
 
 def write(tensors: dict[str, wire.Array], **request: object) -> Encoded:
@@ -169,6 +170,7 @@ def test_an_output_with_a_name_of_a_megabyte():
     ("values", "says"),
     [
         (np.ones(1, "f2"), "output 'y' is FP16, which has no JSON form; ask for binary data"),
+        (HALF, "output 'y' is BF16, which has no JSON form; ask for binary data"),
         (np.array([b"\xff"], object), "output 'y' is not UTF-8 text; ask for binary data"),
     ],
 )

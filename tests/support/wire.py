@@ -26,10 +26,13 @@ NUMPY = {
     "INT32": "<i4",
     "INT64": "<i8",
     "FP16": "<f2",
+    "BF16": [("bfloat16", "<u2")],
     "FP32": "<f4",
     "FP64": "<f8",
     "BYTES": "O",
 }
+BINARY_ONLY = ("FP16", "BF16")
+"""What JSON has no form for."""
 
 
 def tensor(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serving.grpc.generated import inference_pb2 as pb
 from serving.grpc.messages import CONTENTS, decode, encode
-from serving.protocol import InvalidRequest
+from serving.protocol import InvalidRequest, ModelOutputs
 from tests.support import wire
 
 
@@ -20,6 +20,14 @@ def tensor(datatype="FP32", shape=(2,), name="x", **contents):
 
 def request(*inputs, **more):
     return pb.ModelInferRequest(inputs=inputs, **more)
+
+
+def classify(**most):
+    """A request for some of y's largest elements."""
+    return request(
+        tensor(fp32_contents=[1, 2]),
+        outputs=[{"name": "y", "parameters": {"classification": most}}],
+    )
 
 
 @given(st.sampled_from(sorted(wire.NUMPY)).flatmap(lambda t: st.tuples(st.just(t), wire.arrays(t))))
@@ -75,7 +83,7 @@ def test_the_outputs_that_were_asked_for():
 
 @pytest.mark.parametrize("kind", ["int64_param", "uint64_param"])
 def test_priority_and_timeout(kind):
-    parameters = {"priority": {kind: 2}, "timeout": {kind: 1500}}
+    parameters = {"priority": {kind: 2}, "timeout": {"int64_param": 1500}}
     got = decode(request(tensor(fp32_contents=[1, 2]), parameters=parameters))
     assert (got.priority, got.timeout_s) == (2, 0.0015)
 
@@ -85,6 +93,35 @@ def test_neither_is_there_unless_it_is_said():
     got = decode(message)
     assert (got.priority, got.timeout_s) == (0, None)
     assert "priority" not in message.parameters
+
+
+def test_the_largest_elements_instead_of_all_of_them():
+    asked = decode(classify(int64_param=2))
+    model = ModelOutputs({"y": "FP32"}, labels={"y": ["cat", "dog", "owl"]})
+
+    reply = encode("m", "1", asked, {"y": np.array([[1, 3, 2]], "f4")}, model)
+
+    (output,) = reply.outputs
+    assert (output.datatype, list(output.shape)) == ("BYTES", [1, 2])
+    texts = [b"3.000000:1:dog", b"2.000000:2:owl"]
+    assert list(reply.raw_output_contents) == [wire.serialized(np.array(texts, object))]
+
+
+def test_parameters_of_every_kind():
+    sent = {
+        "b": {"bool_param": True},
+        "i": {"int64_param": -1},
+        "u": {"uint64_param": 2**64 - 1},
+        "s": {"string_param": "t"},
+        "d": {"double_param": 0.5},
+        "sequence_id": {"string_param": ""},
+        "sequence_start": {"bool_param": False},
+        "triton_enable_empty_final_response": {"bool_param": False},
+    }
+
+    got = decode(request(tensor(fp32_contents=[1, 2]), parameters=sent)).parameters
+
+    assert got == {name: value for name, field in sent.items() for value in field.values()}
 
 
 # --- abuse
@@ -113,7 +150,8 @@ WRONG = {
     'inputs[1].name: "x" is there twice': request(
         tensor(fp32_contents=[1, 2]), tensor(fp32_contents=[1, 2])
     ),
-    "inputs[0].datatype: expected one of": request(tensor("BF16"), raw_input_contents=[ONES]),
+    "inputs[0].datatype: expected one of": request(tensor("FP8"), raw_input_contents=[ONES]),
+    "BF16 goes into raw_input_contents only": request(tensor("BF16", fp32_contents=[1, 2])),
     "shape: expected at most 32 whole numbers, got a list": request(
         tensor(shape=[-1], fp32_contents=[1])
     ),
@@ -135,9 +173,36 @@ WRONG = {
     'parameters.timeout: expected a whole number, got "5"': request(
         tensor(fp32_contents=[1, 2]), parameters={"timeout": {"string_param": "5"}}
     ),
-    "parameters.timeout: expected a whole number, got nothing": request(
+    'parameters: "timeout" has no value': request(
         tensor(fp32_contents=[1, 2]), parameters={"timeout": {}}
     ),
+    "parameters.timeout: expected it in int64_param, got uint64_param": request(
+        tensor(fp32_contents=[1, 2]), parameters={"timeout": {"uint64_param": 5}}
+    ),
+    "parameters.timeout: expected a whole number, got 5.0": request(
+        tensor(fp32_contents=[1, 2]), parameters={"timeout": {"double_param": 5}}
+    ),
+    'parameters: "triton_x" is reserved': request(
+        tensor(fp32_contents=[1, 2]), parameters={"triton_x": {"bool_param": True}}
+    ),
+    "parameters.sequence_id: sequences are not supported": request(
+        tensor(fp32_contents=[1, 2]), parameters={"sequence_id": {"string_param": "s"}}
+    ),
+    "inputs[0].parameters.shared_memory_region: shared memory is not supported": request(
+        {**tensor(fp32_contents=[1]), "parameters": {"shared_memory_region": {"string_param": "r"}}}
+    ),
+    "outputs[0].parameters.shared_memory_region: shared memory is not supported": request(
+        tensor(fp32_contents=[1, 2]),
+        outputs=[{"name": "y", "parameters": {"shared_memory_region": {"string_param": "r"}}}],
+    ),
+    "outputs[0].parameters.classification: expected a whole number of at least 1, got 0": classify(
+        int64_param=0
+    ),
+    "expected a whole number of at least 1, got -1": classify(int64_param=-1),
+    "classification: expected it in int64_param, got uint64_param": classify(uint64_param=2),
+    'classification: expected a whole number of at least 1, got "2"': classify(string_param="2"),
+    "classification: expected a whole number of at least 1, got true": classify(bool_param=True),
+    "classification: expected a whole number of at least 1, got nothing": classify(),
     "parameters.timeout: expected a whole number, got true": request(
         tensor(fp32_contents=[1, 2]), parameters={"timeout": {"bool_param": True}}
     ),
