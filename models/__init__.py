@@ -16,8 +16,8 @@ from .machine import usable_cores
 from .pipeline import Pipeline, Prepared
 from .profile import Profile
 from .proof import Proof
-from .registry import Model, ModelState, Registry, load
-from .repository import ZOO, ModelSource, find_models
+from .registry import Entry, Model, ModelState, Registry, load
+from .repository import ZOO, ModelSource, find_model, find_models, places
 from .runtime import Runtime
 from .signature import Array, Checked, Signature, Tensors, TensorSpec
 
@@ -26,6 +26,7 @@ __all__ = [
     "Array",
     "BadModel",
     "Checked",
+    "Entry",
     "InvalidInput",
     "Model",
     "ModelConfig",
@@ -44,7 +45,9 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "Tensors",
+    "find_model",
     "find_models",
     "load",
+    "places",
     "usable_cores",
 ]

@@ -83,6 +83,9 @@ class ModelConfig:
 
     description: str = ""
     """One line about the model, shown wherever the model is."""
+    versions: str | tuple[int, ...] | Mapping[str, int] = "latest"
+    """Which of the versions in its folder to serve: the latest, "all", a list of their numbers,
+    or the latest so many: {latest = 2}."""
     slo_ms: float | None = None
     """Answer within so many milliseconds or refuse; for requests that name no time themselves."""
     batching: bool = True
@@ -106,6 +109,9 @@ class ModelConfig:
         _check_type("description", self.description, str)
         _check_type("batching", self.batching, bool)
         _check_type("example", self.example, Mapping)
+        _check_versions(self.versions)
+        if isinstance(self.versions, list):
+            object.__setattr__(self, "versions", tuple(self.versions))
         if self.slo_ms is not None:
             _check_type("slo_ms", self.slo_ms, (int, float))
             if not 0 < self.slo_ms < float("inf"):
@@ -120,6 +126,44 @@ class ModelConfig:
             names = [tensor.name for tensor in getattr(self, key)]
             if twice := {name for name in names if names.count(name) > 1}:
                 raise ValueError(f"two of the {key} are named {min(twice)!r}")
+
+    def chosen(self, there: Iterable[int]) -> list[int]:
+        """Which of the versions that are there to serve, the lowest first; at least one is there.
+
+        Raises ValueError if one that is asked for is missing.
+        """
+        numbers = sorted(there)
+        match self.versions:
+            case "all":
+                return numbers
+            case "latest":
+                return numbers[-1:]
+            case {"latest": int(count)}:
+                return numbers[-count:]
+        wanted = sorted(map(int, self.versions))
+        if missing := [str(number) for number in wanted if number not in numbers]:
+            raise ValueError(
+                f"versions asks for {', '.join(missing)}, but the folder holds "
+                f"{', '.join(map(str, numbers))}"
+            )
+        return wanted
+
+
+def _check_versions(versions: object) -> None:
+    match versions:
+        case "latest" | "all":
+            return
+        case {"latest": count, **others} if not others:
+            if type(count) is int and count >= 1:
+                return
+        case [*numbers] if numbers and all(type(n) is int and n >= 0 for n in numbers):
+            if len(set(numbers)) == len(numbers):
+                return
+            raise ValueError(f"versions names a version twice, got {numbers}")
+    raise ValueError(
+        "versions must be 'latest', 'all', a list of whole numbers such as [1, 3], "
+        f"or {{latest = 2}} for the newest two, got {versions!r}"
+    )
 
 
 def _check_type(key: str, value: object, kind: type | tuple[type, ...]) -> None:

@@ -4,7 +4,7 @@ The registry keeps the book; it loads nothing by itself. Whoever loads a model
 calls `load` off the event loop, and enters the outcome on it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,12 +19,16 @@ from .repository import ModelSource
 from .runtime import Runtime
 from .signature import Signature, Tensors
 
+UNLOADED = "unloaded"
+"""The reason of a model that was let go on purpose, as Triton words it."""
+
 
 class ModelState(StrEnum):
     """The states as the Open Inference Protocol names them."""
 
     LOADING = "LOADING"
     READY = "READY"
+    UNLOADING = "UNLOADING"
     UNAVAILABLE = "UNAVAILABLE"
 
 
@@ -50,12 +54,20 @@ class Model:
 
 @dataclass
 class Entry:
-    """What the book says of one model."""
+    """What the book says of one version of a model."""
 
     source: ModelSource
     state: ModelState = ModelState.LOADING
     reason: str = ""
+    """Why it does not answer, or why a newer load of it does not."""
     model: Model | None = None
+    awaited: bool = False
+    """The server was started with it, and is not ready before it has answered once."""
+
+    @property
+    def why(self) -> str:
+        """What keeps it from answering, in words."""
+        return self.reason or self.state.lower()
 
 
 def load(
@@ -114,32 +126,100 @@ class Registry:
     """The book. Models are found by name and, if asked for, version."""
 
     def __init__(self, sources: Iterable[ModelSource]) -> None:
-        self.entries = {source.name: Entry(source) for source in sources}
+        """`sources`: what must be loaded before the server is ready."""
+        self._entries: dict[str, dict[str, Entry]] = {}
+        for source in sources:
+            self._entry(source).awaited = True
 
-    def enter(self, model: Model) -> None:
-        """The model is loaded and answers from now on."""
-        entry = self.entries[model.source.name]
-        entry.model, entry.state, entry.reason = model, ModelState.READY, ""
+    def __iter__(self) -> Iterator[Entry]:
+        """Every version of every model, by name, the lowest version first."""
+        for name in sorted(self._entries):
+            yield from self.entries(name)
 
-    def fail(self, source: ModelSource, reason: str) -> None:
-        """The model could not be loaded."""
-        entry = self.entries[source.name]
-        entry.state, entry.reason = ModelState.UNAVAILABLE, reason
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def names(self) -> list[str]:
+        """All models that are known, ready or not."""
+        return sorted(self._entries)
+
+    def entries(self, name: str) -> list[Entry]:
+        """All versions of a model that are known, the lowest first; none of an unknown one."""
+        versions = self._entries.get(name, {})
+        return [versions[version] for version in sorted(versions, key=int)]
+
+    def versions(self, name: str) -> list[str]:
+        """The versions that answer, the lowest first. Raises ModelNotFound."""
+        if name not in self._entries:
+            raise ModelNotFound(name)
+        return [entry.source.version for entry in self.entries(name) if entry.model]
 
     def get(self, name: str, version: str | None = None) -> Model:
-        """A model that answers; raises ModelNotFound or ModelNotReady."""
-        entry = self.entries.get(name)
-        if entry is None:
+        """A model that answers, the highest version unless one is asked for.
+
+        Raises ModelNotFound or ModelNotReady.
+        """
+        versions = self._entries.get(name)
+        if versions is None:
             raise ModelNotFound(name)
-        if version and version != entry.source.version:
+        if version and version not in versions:
             raise ModelNotFound(name, version)
-        if entry.model is None or entry.state is not ModelState.READY:
-            raise ModelNotReady(name, entry.reason or entry.state.lower())
-        return entry.model
+        entries = [versions[version]] if version else self.entries(name)
+        for entry in reversed(entries):
+            if entry.model:
+                return entry.model
+        raise ModelNotReady(name, entries[-1].why)
+
+    # --- what happens to a model
+
+    def expect(self, source: ModelSource) -> None:
+        """The version is being loaded. One that answers goes on to do so."""
+        entry = self._entry(source)
+        if entry.model is None:
+            entry.state, entry.reason = ModelState.LOADING, ""
+
+    def enter(self, models: Iterable[Model]) -> None:
+        """These are all versions of one model that answer from now on; others of it are gone."""
+        entries = {
+            model.source.version: Entry(model.source, ModelState.READY, model=model)
+            for model in models
+        }
+        (name,) = {entry.source.name for entry in entries.values()}
+        self._entries[name] = entries
+
+    def fail(self, name: str, reason: str) -> None:
+        """The model could not be loaded. What has answered goes on to do so."""
+        for entry in self.entries(name):
+            entry.reason = reason
+            if entry.model is None:
+                entry.state = ModelState.UNAVAILABLE
+
+    def unload(self, name: str) -> list[Entry]:
+        """The model answers no more, on purpose. Gives its entries, for `unloaded`."""
+        entries = self.entries(name)
+        for entry in entries:
+            entry.state = ModelState.UNLOADING if entry.model else ModelState.UNAVAILABLE
+            entry.reason = "unloading" if entry.model else UNLOADED
+            entry.model, entry.awaited = None, False
+        return entries
+
+    def unloaded(self, entries: Iterable[Entry]) -> None:
+        """What `unload` gave is freed."""
+        for entry in entries:
+            if entry.state is ModelState.UNLOADING:
+                entry.state, entry.reason = ModelState.UNAVAILABLE, UNLOADED
+
+    def forget(self, name: str) -> None:
+        """Nothing is known of the model any more."""
+        self._entries.pop(name, None)
 
     def close(self) -> None:
         """Free every model. Nothing may be running."""
-        for entry in self.entries.values():
+        for entry in self:
             entry.state, model, entry.model = ModelState.UNAVAILABLE, entry.model, None
             if model:
                 model.runtime.close()
+
+    def _entry(self, source: ModelSource) -> Entry:
+        versions = self._entries.setdefault(source.name, {})
+        return versions.setdefault(source.version, Entry(source))

@@ -164,11 +164,15 @@ def _imported(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look their module up there.
+    before = sys.modules.get(name)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
+        if before is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = before  # the one that goes on serving
         reason = " ".join(str(error).split()) or "no reason given"
         raise BadModel(f"{path} cannot be imported: {type(error).__name__}: {reason}.") from error
     return module

@@ -1,14 +1,17 @@
 """The composition root: settings in, an ASGI application out."""
 
+import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 
 from models import find_models
 
 from .engine import Engine
 from .gate import App, Gate, Inference
 from .http import create_http_app
+from .observe.access import AccessLog
 from .settings import Settings
+from .watch import watching
 
 
 def create_app(settings: Settings | None = None) -> App:
@@ -21,23 +24,32 @@ def create_app(settings: Settings | None = None) -> App:
 
 
 def compose(engine: Engine, inference: Inference | None = None) -> App:
-    """The doors in front of an engine. It starts and stops with the application's lifespan."""
+    """The doors in front of an engine, which starts and stops with the application's lifespan.
 
-    grpc: AbstractAsyncContextManager[object] = nullcontext()
-    if engine.settings.grpc_port:
-        from .grpc import GrpcServer  # its import is paid by who asks for it
-
-        grpc = GrpcServer(engine)
+    Where there is no lifespan, somebody else leads the engine's life: see `lifecycle`.
+    """
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        engine.start()
+        settings = engine.settings
+        grpc = None
+        if settings.grpc_port:
+            from .grpc import GrpcServer  # its import is paid by who asks for it
+
+            grpc = GrpcServer(engine)
+            await grpc.start()
         try:
-            # Stopped before the engine: what is under way there is answered.
-            async with grpc:
+            async with watching(engine) if settings.watch else nullcontext():
+                engine.start()
                 yield
         finally:
-            await engine.stop()
+            engine.draining = True
+            until = time.monotonic() + settings.drain_s
+            if grpc is not None:
+                # Before the engine: what is under way there is answered.
+                await grpc.finish(until)
+            await engine.stop(max(0.0, until - time.monotonic()))
 
     inference = inference or Inference(engine)
-    return Gate(create_http_app(engine, inference, lifespan), inference)
+    gate = Gate(create_http_app(engine, inference, lifespan), inference)
+    return AccessLog(gate) if engine.settings.access_log else gate

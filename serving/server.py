@@ -1,28 +1,37 @@
 """A server process: it binds, loads, serves, and ends on a signal.
 
-uvicorn does the serving. What is ours is the order: the port is taken before
-anything is loaded, and requests are answered (with 503) while models load.
+uvicorn does the serving. What is ours is the order, of which `lifecycle` tells: the port is
+taken before anything is loaded, and requests are answered (with 503) while models load.
 """
 
 import asyncio
 import errno
 import gc
-import signal
+import logging
+import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from functools import partial
 
 import uvicorn
 
-from models import BadModel, find_models
+from models import find_models
 
 from .app import compose
-from .door import Door
+from .door import Door, Preface
 from .engine import Engine
 from .gate import Inference
+from .http_server import HttpServer
+from .lifecycle import Doors, Lifecycle, Phase, stopped_by_signals
 from .settings import Settings
+from .watch import look_for_watchfiles
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 2.0
+"""How long after its deadline the process is there at most."""
 
 
 class CannotListen(Exception):
@@ -42,48 +51,81 @@ def serve(
     listening, ready: told the engine and the URL, once the port is bound and once
     every model answers.
 
-    Raises BadModel if a model cannot be served, CannotListen if the address cannot be had.
+    Raises BadModel if a model cannot be served, CannotListen if the address cannot be had,
+    CannotWatch if that was asked for and its package is missing.
     """
     engine = Engine(find_models(settings.models), settings, progress)
     listener = _listen(settings.host, settings.port)
     url = _url(listener)
     _look_for_grpc(settings)
+    if settings.watch:
+        look_for_watchfiles()
     listening(engine, url)
     inference = Inference(engine)
     config = uvicorn.Config(
         compose(engine, inference),
         loop="uvloop",
-        http=partial(Door, inference),  # type: ignore[arg-type]
+        http=partial(Door, inference, Preface()),  # type: ignore[arg-type]
         ws="none",
-        lifespan="on",
+        lifespan="off",  # life is led by Lifecycle
         access_log=settings.access_log,
         log_config=None,
         server_header=False,
         proxy_headers=False,
-        # Past this, what still runs is cut off.
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(_Server(config), engine, listener, lambda: ready(engine, url)))
+    doors: list[Doors] = [HttpServer(config, listener)]
+    if settings.grpc_port:
+        from .grpc import GrpcServer  # its import is paid by who asks for it
 
+        doors.append(GrpcServer(engine))
+    lifecycle = Lifecycle(engine, doors)
+    last_resort = LastResort()
 
-async def _run(
-    server: "_Server", engine: Engine, listener: socket.socket, ready: Callable[[], None]
-) -> None:
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    failure: BadModel | None = None
-    try:
-        await engine.loaded()
-    except BadModel as error:
-        failure = error
-        server.should_exit = True
-    else:
+    def stopping(phase: Phase) -> None:
+        if phase is Phase.STARTING:
+            # Nothing was promised to anybody; but a file that is being read cannot be interrupted.
+            last_resort.set(GRACE_S, status=0)
+        else:
+            last_resort.set(settings.lame_duck_s + settings.drain_s + GRACE_S, status=1)
+
+    def on_ready() -> None:
         _settle()
-        if not server.should_exit:
-            ready()
-    await serving
-    if failure:
-        raise failure
+        ready(engine, url)
+
+    async def run() -> None:
+        with stopped_by_signals(lifecycle):
+            if not await lifecycle.run(ready=on_ready, stopping=stopping):
+                logger.error("time was up before all that was accepted could be answered")
+
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(run())
+    finally:
+        last_resort.cancel()
+
+
+class LastResort:
+    """Ends the process when its time is up, though a thread of it may never end."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def set(self, after_s: float, *, status: int) -> None:
+        """End in so many seconds, with this exit code."""
+        self._timer = threading.Timer(after_s, self._end, [status])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """It ended by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _end(self, status: int) -> None:
+        if status:
+            logger.error("it did not stop in time, and is ended now")
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def _look_for_grpc(settings: Settings) -> None:
@@ -131,18 +173,3 @@ def _settle() -> None:
     gc.set_threshold(50_000, 20, 100)
     # A thread that has run a batch must not wait 5 ms for the interpreter to say so.
     sys.setswitchinterval(5e-4)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn's server, which ends on a signal with exit code 0 instead of raising it again."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)

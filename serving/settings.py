@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ENVIRONMENT_PREFIX = "JITNEY_"
+LOG_FORMATS = ("text", "json")
 
 
 def _setting(default: Any, says: str) -> Any:
@@ -34,8 +35,24 @@ class Settings:
     profile_budget_s: float = _setting(
         2.0, "Seconds to measure each model in, where no earlier start has done it"
     )
-    drain_s: float = _setting(30.0, "Seconds that accepted requests get to finish at shutdown")
+    watch: bool = _setting(
+        False, "Reload models whose files change, add new ones and let go of vanished ones"
+    )
+    admin: bool = _setting(False, "Let the network load, reload and unload models")
+    lame_duck_s: float = _setting(
+        0.0, "Seconds to go on serving at shutdown, not ready any more, until balancers know"
+    )
+    drain_s: float = _setting(
+        30.0, "Seconds that accepted requests get to finish at shutdown after that"
+    )
     access_log: bool = _setting(False, "Log a line for each request")
+    log_format: str = _setting(
+        "text", "How the log is written: text, or json for a JSON object a line"
+    )
+    metrics: bool = _setting(True, "Answer /metrics for Prometheus")
+    tracing: bool = _setting(
+        False, "Send traces over OTLP, as the OTEL_* variables say; needs jitney[otel]"
+    )
 
     def __post_init__(self) -> None:
         for name in ("port", "grpc_port"):
@@ -43,12 +60,17 @@ class Settings:
                 raise ValueError(f"{name} must be 0 to 65535, got {getattr(self, name)!r}")
         for name, least in (
             ("max_queue_rows", 1),
+            ("lame_duck_s", 0),
             ("drain_s", 0),
             ("slo_ms", 0),
             ("profile_budget_s", 0),
         ):
             if not least <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
+        if self.log_format not in LOG_FORMATS:
+            raise ValueError(
+                f"log_format must be one of {', '.join(LOG_FORMATS)}, got {self.log_format!r}"
+            )
         if not 0 < self.max_body_mib < float("inf"):
             raise ValueError(f"max_body_mib must be above 0, got {self.max_body_mib!r}")
 

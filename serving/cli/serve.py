@@ -1,6 +1,5 @@
 """`jitney serve`: the command line in front of `serving.server`."""
 
-import logging
 import sys
 import time
 from pathlib import Path
@@ -34,18 +33,21 @@ def serve(models: tuple[Path, ...], **values: Any) -> None:
         settings = Settings(models=models, **values)
     except ValueError as error:
         raise Mistake(f"{error}.") from error
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
     # Half a second of imports: only for who serves, and counted in what it takes.
     from models import BadModel
 
+    from ..observe.logs import configure_logs
+    from ..observe.tracing import CannotTrace
     from ..server import CannotListen
     from ..server import serve as serve_until_signal
+    from ..watch import CannotWatch
     from .banner import serving_banner
 
+    configure_logs(settings.log_format)
+
     def listening(engine: "Engine", url: str) -> None:
-        names = ", ".join(source.name for source in engine.sources)
+        names = ", ".join(engine.models())
         grpc = f" (gRPC on port {settings.grpc_port})" if settings.grpc_port else ""
         click.echo(f"Jitney {VERSION} listens on {url}{grpc} and loads {names}", err=True)
 
@@ -56,5 +58,5 @@ def serve(models: tuple[Path, ...], **values: Any) -> None:
     try:
         with Progress(sys.stderr) as progress:
             serve_until_signal(settings, listening=listening, ready=ready, progress=progress)
-    except (BadModel, CannotListen) as error:
+    except (BadModel, CannotListen, CannotTrace, CannotWatch) as error:
         raise Mistake(str(error)) from error

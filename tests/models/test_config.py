@@ -46,6 +46,7 @@ def test_every_key_is_read(toml: Path) -> None:
         toml,
         """
         description = "Größe"
+        versions = "all"
         slo_ms = 12.5
         batching = false
         max_batch_rows = 8
@@ -69,6 +70,7 @@ def test_every_key_is_read(toml: Path) -> None:
     assert (config.description, config.slo_ms, config.batching) == ("Größe", 12.5, False)
     assert (config.max_batch_rows, config.max_queue_rows, config.threads) == (8, 100, 2)
     assert config.example == {"x": [1, 2]}
+    assert config.versions == "all"
     assert [key for key in KEYS if getattr(config, key) == getattr(ModelConfig(), key)] == []
 
 
@@ -78,6 +80,60 @@ def test_every_key_is_read(toml: Path) -> None:
 )
 def test_the_smallest_sensible_values_are_accepted(toml: Path, line: str) -> None:
     assert read(toml, line) != ModelConfig()
+
+
+# --- versions
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        ("", [10]),
+        ('versions = "latest"', [10]),
+        ('versions = "all"', [1, 2, 10]),
+        ("versions = [10, 1]", [1, 10]),
+        ("versions = {latest = 2}", [2, 10]),
+        ("versions = {latest = 99}", [1, 2, 10]),
+    ],
+)
+def test_the_settings_choose_among_the_versions_that_are_there(
+    toml: Path, line: str, chosen: list[int]
+) -> None:
+    assert read(toml, line).chosen([10, 1, 2]) == chosen
+
+
+def test_a_version_that_is_not_there_cannot_be_chosen(toml: Path) -> None:
+    with pytest.raises(ValueError, match=r"^versions asks for 3, 4, but the folder holds 1, 2$"):
+        read(toml, "versions = [1, 3, 4]").chosen([1, 2])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"newest"',
+        "1",
+        "true",
+        "[]",
+        "[true]",
+        '["1"]',
+        "[1.0]",
+        "[-1]",
+        "{}",
+        "{latest = 0}",
+        "{latest = true}",
+        '{latest = "2"}',
+        "{newest = 2}",
+        "{latest = 2, all = true}",
+    ],
+)
+def test_versions_that_make_no_sense_are_refused(toml: Path, value: str) -> None:
+    said = refusal(toml, f"versions = {value}")
+
+    assert said.startswith("versions must be 'latest', 'all', a list of whole numbers such as")
+
+
+def test_a_version_that_is_named_twice_is_refused(toml: Path) -> None:
+    assert refusal(toml, "versions = [1, 1]") == "versions names a version twice, got [1, 1]."
 
 
 # --- abuse

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from models.config import ModelConfig
-from models.errors import BadModel
-from models.repository import ModelSource, find_models
+from models.errors import BadModel, ModelNotFound
+from models.repository import ModelSource, find_model, find_models, places
 
 
 def put(path: Path, text: str = "not read here") -> Path:
@@ -126,6 +126,106 @@ def test_no_path_means_the_shipped_models() -> None:
 
     assert [source.name for source in found] == ["digits", "iris"]
     assert all(source.path.is_file() and source.config.description for source in found)
+
+
+# --- versions
+
+
+@pytest.mark.parametrize(
+    ("line", "served"),
+    [
+        ("", ["10"]),
+        ('versions = "latest"', ["10"]),
+        ('versions = "all"', ["2", "9", "10"]),
+        ("versions = [9, 2]", ["2", "9"]),
+        ("versions = {latest = 2}", ["9", "10"]),
+    ],
+)
+def test_the_settings_say_which_versions_are_served(
+    tmp_path: Path, line: str, served: list[str]
+) -> None:
+    """Lesson 24: a key that is read and has no effect would be worse than none."""
+    for version in ("9", "10", "2"):
+        put(tmp_path / "m" / version / "model.onnx")
+    put(tmp_path / "m" / "model.toml", line)
+
+    found = find_models([tmp_path])
+
+    assert [source.version for source in found] == served
+    assert [source.path.parent.name for source in found] == served
+    assert find_model([tmp_path], "m") == found
+
+
+def test_a_version_that_is_asked_for_and_not_there_is_named(tmp_path: Path) -> None:
+    put(tmp_path / "m" / "1" / "model.onnx")
+    put(tmp_path / "m" / "model.toml", "versions = [1, 3]")
+
+    said = refusal(tmp_path)
+
+    assert said == (f"{tmp_path}/m/model.toml: versions asks for 3, but the folder holds 1.")
+
+
+# --- one model
+
+
+def test_a_model_is_found_by_its_name_wherever_it_is(tmp_path: Path) -> None:
+    lone = put(tmp_path / "lone.onnx")
+    put(tmp_path / "many" / "a" / "1" / "model.onnx")
+    put(tmp_path / "own" / "7" / "model.onnx")
+    paths = [lone, tmp_path / "many", tmp_path / "own"]
+
+    for name, version in (("lone", "1"), ("a", "1"), ("own", "7")):
+        (source,) = find_model(paths, name)
+        assert (source.name, source.version) == (name, version)
+        assert [source] == [other for other in find_models(paths) if other.name == name]
+
+
+def test_what_is_wrong_with_one_model_does_not_matter_to_another(tmp_path: Path) -> None:
+    put(tmp_path / "good" / "1" / "model.onnx")
+    put(tmp_path / "bad" / "1" / "model.onnx")
+    put(tmp_path / "bad" / "model.toml", "no toml")
+
+    assert find_model([tmp_path], "good")
+    with pytest.raises(BadModel):
+        find_model([tmp_path], "bad")
+    assert places([tmp_path]) == {"good": tmp_path / "good", "bad": tmp_path / "bad"}
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", ".", "..", "../m", "m/1", "/etc", "m\0", "%2e%2e", "n", "a" * 200, ".git"]
+)
+def test_a_name_that_is_none_finds_nothing_and_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """Lesson 28."""
+    put(tmp_path / "m" / "1" / "model.onnx")
+    put(tmp_path / ".git" / "1" / "model.onnx")
+    put(tmp_path / "root" / "x" / "1" / "model.onnx")
+
+    with pytest.raises(ModelNotFound):
+        find_model([tmp_path / "root", tmp_path], name)
+
+
+def test_two_models_of_the_name_that_is_looked_for_are_refused(tmp_path: Path) -> None:
+    file = put(tmp_path / "m.onnx")
+    put(tmp_path / "repository" / "m" / "1" / "model.onnx")
+
+    with pytest.raises(BadModel, match="two models are named 'm'"):
+        find_model([file, tmp_path / "repository"], "m")
+
+
+def test_places_are_where_models_lie(tmp_path: Path) -> None:
+    lone = put(tmp_path / "lone.onnx")
+    put(tmp_path / "many" / "a" / "1" / "model.onnx")
+    put(tmp_path / "many" / "docs" / "x")
+    put(tmp_path / "many" / ".git" / "1" / "model.onnx")
+    put(tmp_path / "own" / "7" / "model.onnx")
+
+    assert places([lone, tmp_path / "many", tmp_path / "own"]) == {
+        "lone": lone,
+        "a": tmp_path / "many" / "a",
+        "own": tmp_path / "own",
+    }
+    with pytest.raises(OSError, match="none"):
+        places([tmp_path / "none"])
 
 
 # --- links

@@ -56,12 +56,15 @@ def test_every_setting_but_the_models_has_a_flag_a_variable_and_words():
 @pytest.mark.parametrize("way", ["flag", "variable"])
 def test_every_setting_arrives_by_its_flag_and_by_its_variable(option, way, monkeypatch):
     """Lesson 24."""
-    other = {bool: True, str: "::1"}.get(option.kind, option.kind(7))
+    other = {bool: not option.default, str: "::1"}.get(option.kind, option.kind(7))
+    if option.name == "log_format":
+        other = "json"
     arguments = []
     if way == "variable":
         monkeypatch.setenv(option.variable, str(other))
     else:
-        arguments = [option.flag] if option.kind is bool else [option.flag, str(other)]
+        on = option.flag if other else f"--no-{option.flag[2:]}"
+        arguments = [on] if option.kind is bool else [option.flag, str(other)]
 
     @click.command()
     @settings_options

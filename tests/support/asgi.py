@@ -40,7 +40,7 @@ def client(app: App) -> httpx.AsyncClient:
 @asynccontextmanager
 async def loaded(*paths: Path, **settings: Any) -> AsyncIterator[Engine]:
     """An engine with the models at the paths, the shipped ones if there are none."""
-    engine = Engine(find_models(paths), Settings(**settings))
+    engine = Engine(find_models(paths), Settings(models=paths, **settings))
     engine.start()
     try:
         await engine.loaded()

@@ -64,6 +64,23 @@ def gatherer(path: Path, rows: int = 8) -> Path:
     )
 
 
+def scaler(path: Path, factor: float, weights_mib: int = 0) -> Path:
+    """y = factor * x, [batch, 4], for whole numbers below 1000; with weights that add nothing."""
+    table = np.zeros(max(1000, weights_mib * 2**18), np.float32)
+    return write(
+        path,
+        [
+            ("CastLike", ["x", "whole"], ["index"]),
+            ("Gather", ["table", "index"], ["nothing"]),
+            ("Mul", ["x", "factor"], ["scaled"]),
+            ("Add", ["scaled", "nothing"], ["y"]),
+        ],
+        [("x", TensorProto.FLOAT, ["batch", 4])],
+        [("y", TensorProto.FLOAT, ["batch", 4])],
+        {"table": table, "factor": np.array(factor, np.float32), "whole": np.array(0)},
+    )
+
+
 def heavy(path: Path, width: int = 1024, layers: int = 24) -> Path:
     """A chain of matrix products: tens of milliseconds a run, whatever the batch."""
     rng = np.random.default_rng(0)
