@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 from batching import (
     Batch,
     Batcher,
+    BatchObserver,
     Cores,
     CostModel,
     Executor,
@@ -20,7 +21,10 @@ from batching.isolate import Run
 from batching.tensors import batched, divide, rejoin
 from models import Checked, Model, Signature, Tensors
 
+from .observe.statistics import ModelStatistics
+from .observe.tracing import Both, Trace, TracedBatches, Tracer
 from .settings import Settings
+from .wire_form import model_outputs
 
 T = TypeVar("T")
 
@@ -46,9 +50,17 @@ class Deployment:
     """One model, its queue and its slots."""
 
     def __init__(
-        self, model: Model, settings: Settings, cores: Cores, helpers: Executor | None = None
+        self,
+        model: Model,
+        settings: Settings,
+        cores: Cores,
+        helpers: Executor | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """`helpers`: threads for what goes before and after the model; none run it here."""
+        """
+        helpers: threads for what goes before and after the model; none run it here.
+        tracer: who follows requests; doors ask it for a trace of each, if there is one.
+        """
         config, profile = model.source.config, model.profile
         self.model = model
         self.name, self.version = model.source.name, model.source.version
@@ -61,7 +73,13 @@ class Deployment:
         self._max_queue_rows = config.max_queue_rows or settings.max_queue_rows
         slo_ms = config.slo_ms or settings.slo_ms
         self._slo_s = slo_ms / 1e3 if slo_ms else None
+        self.outputs = model_outputs(model)
         self._helpers = helpers
+        self.tracer = tracer
+        self.statistics = ModelStatistics(predict=self.cost.predict)
+        observer: BatchObserver = self.statistics
+        if tracer is not None:
+            observer = Both(observer, TracedBatches(tracer, self.name, self.version))
         self.batcher: Batcher[Tensors, Tensors] = Batcher(
             [self._slot() for _ in range(profile.slots)],
             max_rows=self.max_rows,
@@ -72,6 +90,7 @@ class Deployment:
             divide=divide if self.batching else None,
             rejoin=rejoin if self.batching else None,
             executor=None,
+            observer=observer,
             clock=time.monotonic,
         )
 
@@ -97,25 +116,41 @@ class Deployment:
         return self.batcher.needed_s(enough_s=enough_s)
 
     async def infer(
-        self, inputs: Tensors, *, arrived: float, timeout_s: float | None, priority: int
+        self,
+        inputs: Tensors,
+        *,
+        arrived: float,
+        timeout_s: float | None,
+        priority: int,
+        trace: Trace | None = None,
     ) -> Answer:
         """Run the inputs, together with whoever else is there.
 
         arrived: when the request came, as an instant of time.monotonic().
+        trace: the request's, from our tracer; who asked for it ends it.
         """
-        checked = self.signature.check(inputs)
         length = 0
-        if pipeline := self.model.pipeline:
-            if checked.rows > self._max_queue_rows:
-                # Before the pipeline makes more of them.
-                raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
-            prepared = await self._help(partial(pipeline.before, inputs))
-            inputs, length = prepared.tensors, prepared.length
-            checked = self.model.runtime.signature.check(inputs)
+        try:
+            checked = self.signature.check(inputs)
+            if pipeline := self.model.pipeline:
+                if checked.rows > self._max_queue_rows:
+                    # Before the pipeline makes more of them.
+                    raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
+                prepared = await self._help(partial(pipeline.before, inputs))
+                inputs, length = prepared.tensors, prepared.length
+                checked = self.model.runtime.signature.check(inputs)
+        except Exception as error:
+            self.statistics.failed(error)
+            raise
         ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority)
+        ticket.trace = trace
         outputs = await self.batcher.carry(ticket)
         if pipeline and pipeline.has_after:
-            outputs = await self._help(partial(pipeline.after, outputs))
+            try:
+                outputs = await self._help(partial(pipeline.after, outputs))
+            except Exception as error:
+                self.statistics.failed(error)
+                raise
         batch = ticket.batch
         return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
 
@@ -127,13 +162,19 @@ class Deployment:
         arrived: float,
         timeout_s: float | None,
         priority: int,
+        trace: Trace | None = None,
     ) -> Ticket[Tensors, Tensors]:
         """`infer` for a caller with a reply of its own, where nothing goes before or after.
 
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
-        checked = self.signature.check(inputs)
+        try:
+            checked = self.signature.check(inputs)
+        except Exception as error:
+            self.statistics.failed(error)
+            raise
         ticket = self._ticket(inputs, checked, 0, arrived, timeout_s, priority, reply)
+        ticket.trace = trace
         self.batcher.put(ticket)
         return ticket
 
