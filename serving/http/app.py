@@ -1,5 +1,6 @@
 """The FastAPI application: every route, and its documentation."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -9,18 +10,29 @@ from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from models import ModelError
-
 from ..engine import Engine
-from ..errors import reply_to
+from ..errors import OURS, reply_to
 from ..gate import Inference
 from ..version import VERSION
+from .head import HeadAsGet
+from .metrics_route import make_metrics_router
 from .routes import make_router
 
 DESCRIPTION = """\
 Inference for ONNX models over the Open Inference Protocol (KServe V2, what Triton speaks).
 Every error is `{"error": "…"}`.
 """
+
+# Parts of the protocol that are not implemented, and are not among the extensions. Who asks
+# for them all the same is told more than that nothing was found.
+NO_SHARED_MEMORY = "this server has no shared memory; send tensors in the request itself"
+NO_TRACING = "this server has no trace settings"
+NO_LOG_SETTINGS = "this server's log cannot be set while it runs"
+NOT_HERE = (
+    (re.compile("/v2/(system|cuda)sharedmemory(/.*)?"), NO_SHARED_MEMORY),
+    (re.compile("/v2/(models/[^/]+/)?trace/setting"), NO_TRACING),
+    (re.compile("/v2/logging"), NO_LOG_SETTINGS),
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -37,7 +49,11 @@ def create_http_app(engine: Engine, inference: Inference, lifespan: Lifespan) ->
         lifespan=lifespan,
     )
     app.include_router(make_router(engine, inference))
-    app.add_exception_handler(ModelError, _on_our_error)
+    if engine.settings.metrics:
+        app.include_router(make_metrics_router(engine))
+    app.add_middleware(HeadAsGet)
+    for ours in OURS:
+        app.add_exception_handler(ours, _on_our_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_request)
     app.add_exception_handler(Exception, _on_our_error)
@@ -51,9 +67,18 @@ async def _on_our_error(_: Request, error: Exception) -> Response:
     return response
 
 
-async def _on_http_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+    message, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 404:
+        message = next((says for path, says in NOT_HERE if _is_at(request, path)), message)
+    elif headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return JSONResponse({"error": message}, error.status_code, headers)
+
+
+def _is_at(request: Request, path: re.Pattern[str]) -> bool:
+    return path.fullmatch(request.url.path) is not None
 
 
 async def _on_wrong_request(_: Request, error: Exception) -> JSONResponse:

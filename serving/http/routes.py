@@ -1,42 +1,20 @@
 """The protocol's routes. Inference is here for the documentation; the gate answers it first."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from ..engine import Engine
 from ..gate import Inference
+from ..management import Management
+from . import management_schemas as managed
 from . import schemas
-from .metadata import model_metadata, server_metadata
+from .documented import INFER_ERRORS, Errors, Name, Version, answers, error, takes
+from .repository import add_repository_routes
 
-Name = Annotated[str, Path(description="The model's name", examples=["digits"])]
-Version = Annotated[str, Path(description="One of the model's versions", pattern="^[0-9]+$")]
-
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    400: {"model": schemas.ErrorBody, "description": "The request is wrong; the error says where"},
-    404: {"model": schemas.ErrorBody, "description": "No such model or version"},
-    503: {"model": schemas.ErrorBody, "description": "Known, but not ready"},
-    # Keeps FastAPI from documenting a 422 that is never sent.
-    "4XX": {"model": schemas.ErrorBody, "description": "Anything else that is wrong"},
-}
-_INFER_ERRORS: dict[int | str, dict[str, Any]] = {
-    **_ERRORS,
-    413: {"model": schemas.ErrorBody, "description": "The body or the batch is too large"},
-    415: {"model": schemas.ErrorBody, "description": "The Content-Encoding is not supported"},
-    429: {"model": schemas.ErrorBody, "description": "The queue is full"},
-    500: {"model": schemas.ErrorBody, "description": "The model failed on this request"},
-    504: {"model": schemas.ErrorBody, "description": "The request's time ran out in the queue"},
-}
-_INFER_DOCS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": schemas.in_one_piece(schemas.InferRequestBody)},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-        },
-    }
-}
+_SERVER: dict[str, Any] = {"tags": ["server"]}
+_MODELS: dict[str, Any] = {"tags": ["models"]}
 
 
 class _ByTheGate(Response):
@@ -53,90 +31,147 @@ class _ByTheGate(Response):
 def make_router(engine: Engine, inference: Inference) -> APIRouter:
     """All routes under /v2."""
     router = APIRouter(prefix="/v2")
-    _add_server_routes(router, engine)
-    _add_model_routes(router, engine)
+    management = Management(engine)
+    _add_server_routes(router, engine, management)
+    # Before the models' own, of which one may be named so.
+    _add_statistics_routes(router, management)
+    _add_model_routes(router, engine, management)
     _add_inference_routes(router, inference)
+    add_repository_routes(router, management, engine.settings.max_body_bytes)
     return router
 
 
-def _add_server_routes(router: APIRouter, engine: Engine) -> None:
-    @router.get("", tags=["server"], summary="What this server is")
-    async def server() -> schemas.ServerMetadata:
-        return schemas.ServerMetadata(**server_metadata())
+def _add_server_routes(router: APIRouter, engine: Engine, management: Management) -> None:
+    @router.get("", summary="What this server is", **_SERVER, **answers(schemas.ServerMetadata))
+    async def server() -> JSONResponse:
+        return JSONResponse(management.server())
 
-    @router.get("/health/live", tags=["server"], summary="The process answers")
-    async def live() -> schemas.Live:
-        return schemas.Live(live=True)
+    @router.get("/health/live", summary="The process answers", **_SERVER, **answers(schemas.Live))
+    async def live() -> JSONResponse:
+        return JSONResponse({"live": True})
+
+    not_ready: Errors = {503: {"model": schemas.NotReady, "description": "Not every model does"}}
 
     @router.get(
         "/health/ready",
-        tags=["server"],
         summary="Every model answers",
-        responses={200: {"model": schemas.Ready}, 503: {"model": schemas.ErrorBody}},
+        **_SERVER,
+        **answers(schemas.Ready, not_ready),
     )
     async def ready() -> JSONResponse:
         if reason := engine.why_not_ready():
             return JSONResponse({"ready": False, "error": reason}, 503)
         return JSONResponse({"ready": True})
 
-    @router.get("/models", tags=["models"], summary="All models, ready or not")
-    async def models() -> schemas.ModelNames:
-        return schemas.ModelNames(models=list(engine.registry.entries))
+    @router.get(
+        "/models", summary="All models, ready or not", **_MODELS, **answers(schemas.ModelNames, {})
+    )
+    async def models() -> JSONResponse:
+        return JSONResponse({"models": management.models()})
 
 
-def _add_model_routes(router: APIRouter, engine: Engine) -> None:
-    def metadata_of(name: str, version: str | None) -> schemas.ModelMetadata:
-        return schemas.ModelMetadata(**model_metadata(engine.registry.get(name, version)))
-
+def _add_model_routes(router: APIRouter, engine: Engine, management: Management) -> None:
     def readiness_of(name: str, version: str | None) -> JSONResponse:
         if reason := engine.why_model_not_ready(name, version):
             return JSONResponse({"name": name, "ready": False, "error": reason}, 503)
         return JSONResponse({"name": name, "ready": True})
 
-    ready_answers = {200: {"model": schemas.ModelReady}, **_ERRORS}
-
-    @router.get(
-        "/models/{name}", tags=["models"], summary="What the model takes", responses=_ERRORS
+    metadata_of = answers(schemas.ModelMetadata)
+    ready_of = answers(
+        schemas.ModelReady,
+        {
+            404: error("No such model or version"),
+            "4XX": error("Anything else that is wrong"),
+            503: {"model": schemas.NotReady, "description": "Known, but not ready"},
+        },
     )
-    async def metadata(name: Name) -> schemas.ModelMetadata:
-        return metadata_of(name, None)
+    config_of = answers(managed.ModelConfig)
+    example_of: dict[str, Any] = {
+        "description": "From its model.toml, or made up. Numbers of FP16 and BF16 are shown "
+        "here as JSON, and must be sent as binary data.",
+        **_MODELS,
+        **answers(schemas.InferRequestBody),
+    }
+
+    @router.get("/models/{name}", summary="What the model takes", **_MODELS, **metadata_of)
+    async def metadata(name: Name) -> JSONResponse:
+        return JSONResponse(management.metadata(name, None))
 
     @router.get(
         "/models/{name}/versions/{version}",
-        tags=["models"],
         summary="What this version takes",
-        responses=_ERRORS,
+        **_MODELS,
+        **metadata_of,
     )
-    async def version_metadata(name: Name, version: Version) -> schemas.ModelMetadata:
-        return metadata_of(name, version)
+    async def version_metadata(name: Name, version: Version) -> JSONResponse:
+        return JSONResponse(management.metadata(name, version))
 
-    @router.get(
-        "/models/{name}/ready",
-        tags=["models"],
-        summary="The model answers",
-        responses=ready_answers,
-    )
+    @router.get("/models/{name}/ready", summary="The model answers", **_MODELS, **ready_of)
     async def ready(name: Name) -> JSONResponse:
         return readiness_of(name, None)
 
     @router.get(
         "/models/{name}/versions/{version}/ready",
-        tags=["models"],
         summary="This version answers",
-        responses=ready_answers,
+        **_MODELS,
+        **ready_of,
     )
     async def version_ready(name: Name, version: Version) -> JSONResponse:
         return readiness_of(name, version)
+
+    @router.get("/models/{name}/example", summary="A request that it answers", **example_of)
+    async def example(name: Name) -> JSONResponse:
+        return JSONResponse(management.example(name, None))
+
+    @router.get(
+        "/models/{name}/versions/{version}/example",
+        summary="A request that this version answers",
+        **example_of,
+    )
+    async def version_example(name: Name, version: Version) -> JSONResponse:
+        return JSONResponse(management.example(name, version))
+
+    @router.get("/models/{name}/config", summary="How it is served", **_MODELS, **config_of)
+    async def config(name: Name) -> JSONResponse:
+        return JSONResponse(management.config(name, None))
+
+    @router.get(
+        "/models/{name}/versions/{version}/config",
+        summary="How this version is served",
+        **_MODELS,
+        **config_of,
+    )
+    async def version_config(name: Name, version: Version) -> JSONResponse:
+        return JSONResponse(management.config(name, version))
+
+
+def _add_statistics_routes(router: APIRouter, management: Management) -> None:
+    shared = {**_MODELS, **answers(managed.Statistics)}
+
+    @router.get("/models/stats", summary="What all models have done", **shared)
+    async def all_statistics() -> JSONResponse:
+        return JSONResponse(management.statistics())
+
+    @router.get("/models/{name}/stats", summary="What the model has done", **shared)
+    async def statistics(name: Name) -> JSONResponse:
+        return JSONResponse(management.statistics(name))
+
+    @router.get(
+        "/models/{name}/versions/{version}/stats", summary="What this version has done", **shared
+    )
+    async def version_statistics(name: Name, version: Version) -> JSONResponse:
+        return JSONResponse(management.statistics(name, version))
 
 
 def _add_inference_routes(router: APIRouter, inference: Inference) -> None:
     shared: dict[str, Any] = {
         "tags": ["inference"],
-        "description": "Binary data may follow the JSON: `Inference-Header-Content-Length` "
-        "says where it begins.",
+        "description": "Binary data may follow the JSON, as `application/octet-stream`: the "
+        "header `Inference-Header-Content-Length` says where it begins, and each input's "
+        "`binary_data_size` how much of it is its own.",
         "response_class": Response,
-        "responses": {200: {"model": schemas.InferReplyBody}, **_INFER_ERRORS},
-        "openapi_extra": _INFER_DOCS,
+        **answers(schemas.InferReplyBody, INFER_ERRORS),
+        **takes(schemas.InferRequestBody, required=True),
     }
 
     @router.post("/models/{name}/infer", summary="Run the model", **shared)

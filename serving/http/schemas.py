@@ -1,8 +1,25 @@
 """The protocol's JSON for the documentation; requests are read by `protocol`, not by these."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+
+Datatype = Literal[
+    "BOOL",
+    "UINT8",
+    "UINT16",
+    "UINT32",
+    "UINT64",
+    "INT8",
+    "INT16",
+    "INT32",
+    "INT64",
+    "FP16",
+    "BF16",
+    "FP32",
+    "FP64",
+    "BYTES",
+]
 
 
 class InputTensor(BaseModel):
@@ -10,7 +27,7 @@ class InputTensor(BaseModel):
 
     name: str = Field(description="As the model's metadata names it")
     shape: list[int] = Field(description="The first axis is the batch axis", examples=[[1, 4]])
-    datatype: str = Field(description="BOOL, INT8 to INT64, UINT8 to UINT64, FP32, FP64 or BYTES")
+    datatype: Datatype = Field(description="FP16 and BF16 as binary data only")
     data: list[Any] | None = Field(
         default=None, description="The elements, flat and row by row, or nested like the shape"
     )
@@ -25,7 +42,9 @@ class RequestedOutput(BaseModel):
 
     name: str
     parameters: dict[str, Any] | None = Field(
-        default=None, description="binary_data: true for bytes instead of JSON"
+        default=None,
+        description="binary_data: true for bytes instead of JSON; "
+        "classification: so many best classes instead of numbers",
     )
 
 
@@ -34,7 +53,9 @@ class InferRequestBody(BaseModel):
 
     id: str | None = Field(default=None, description="Comes back in the reply")
     parameters: dict[str, Any] | None = Field(
-        default=None, description="binary_data_output: true for all outputs as bytes"
+        default=None,
+        description="binary_data_output: true for all outputs as bytes; priority: 1, the most "
+        "urgent, to 10; timeout: microseconds that its caller waits",
     )
     inputs: list[InputTensor]
     outputs: list[RequestedOutput] | None = Field(default=None, description="All if left out")
@@ -108,6 +129,14 @@ class ModelReady(BaseModel):
 
     name: str
     ready: bool
+
+
+class NotReady(BaseModel):
+    """It does not answer, and why."""
+
+    name: str | None = Field(default=None, description="The model, if one was asked about")
+    ready: bool
+    error: str
 
 
 class ModelNames(BaseModel):

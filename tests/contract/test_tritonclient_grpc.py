@@ -1,6 +1,7 @@
 """Triton's own gRPC client against a real server process."""
 
 import asyncio
+import queue
 import socket
 import subprocess
 import sys
@@ -106,8 +107,11 @@ def test_what_is_wrong_has_the_code_for_it(client):
                 "digits", [image], outputs=[triton.InferRequestedOutput("nothing")]
             ),
         ),
-        ("UNIMPLEMENTED", "", lambda: client.get_inference_statistics()),
-        ("UNIMPLEMENTED", "", lambda: client.get_model_repository_index()),
+        ("INVALID_ARGUMENT", "whole number", lambda: client.infer("digits", [image], "one")),
+        ("INVALID_ARGUMENT", "whole number", lambda: client.is_model_ready("digits", "-1")),
+        ("INVALID_ARGUMENT", "whole number", lambda: client.get_model_config("digits", "1.0")),
+        ("PERMISSION_DENIED", "--admin", lambda: client.load_model("digits")),
+        ("PERMISSION_DENIED", "--admin", lambda: client.unload_model("digits")),
     ]:
         status, message = failure(call)
         assert status == f"StatusCode.{code}"
@@ -187,6 +191,87 @@ async def test_beyond_what_may_wait_callers_are_told_to_come_back(tmp_path):
     refused = [error.status() for error in got if isinstance(error, InferenceServerException)]
     assert 0 < len(refused) < len(got)
     assert set(refused) == {"StatusCode.RESOURCE_EXHAUSTED"}
+
+
+# --- streams
+
+
+def streamed(server, requests: list[dict], **more) -> list:
+    """What a stream answers, in its order: a result or an error for each request."""
+    answers: queue.Queue = queue.Queue()
+    with triton.InferenceServerClient(server.grpc) as client:
+        client.start_stream(lambda result, error: answers.put(error or result), **more)
+        for request in requests:
+            client.async_stream_infer(**request)
+        got = [answers.get(timeout=30) for _ in requests]
+        client.stop_stream()
+    assert answers.empty()
+    return got
+
+
+def row(value: float, **more) -> dict:
+    x = tensor("x", np.full((1, 2), value, np.float32))
+    return {"model_name": "same", "inputs": [x], "request_id": str(value), **more}
+
+
+def test_a_stream_answers_in_the_order_of_its_requests(server):
+    slow = tensor("x", np.ones((1, 1024), np.float32))
+    requests = [row(number) for number in range(300)]
+    # Answered after all that follow it, were each given back as soon as it is there.
+    requests[1] = {"model_name": "slow", "inputs": [slow], "request_id": "1"}
+
+    got = streamed(server, requests)
+
+    assert [answer.get_response().id for answer in got] == [str(n) for n in range(300)]
+    for number in (0, 2, 299):
+        assert (got[number].as_numpy("y") == number).all()
+
+
+def test_a_wrong_request_ends_no_stream(server):
+    got = streamed(server, [row(0), row(1, model_name="none"), row(2, model_version="x"), row(3)])
+
+    assert (got[0].as_numpy("y") == 0).all()
+    assert "not found" in got[1].message()
+    assert "whole number" in got[2].message()
+    assert (got[3].as_numpy("y") == 3).all()
+
+
+def test_a_stream_says_which_answer_is_a_requests_last(server):
+    (got,) = streamed(server, [row(1, enable_empty_final_response=True)])
+    assert got.get_response().parameters["triton_final_response"].bool_param
+
+
+def test_a_stream_may_be_compressed_and_have_a_deadline(server):
+    (got,) = streamed(server, [row(1)], stream_timeout=30, compression_algorithm="gzip")
+    assert (got.as_numpy("y") == 1).all()
+
+
+def test_a_stream_may_be_cancelled(server):
+    answers: queue.Queue = queue.Queue()
+    slow = tensor("x", np.ones((64, 1024), np.float32))
+    with triton.InferenceServerClient(server.grpc) as client:
+        client.start_stream(lambda result, error: answers.put(error or result))
+        for _ in range(20):
+            client.async_stream_infer("slow", [slow])
+        client.stop_stream(cancel_requests=True)
+        assert client.is_server_ready()
+    got = [answers.get(timeout=30) for _ in range(answers.qsize())]
+    assert any("ancelled" in str(answer) for answer in got)
+    # What was under way is given up: the next one waits for none of it.
+    assert (streamed(server, [row(1)])[0].as_numpy("y") == 1).all()
+
+
+async def test_streams_of_the_aio_client(server):
+    async def requests():
+        for number in range(20):
+            x = tensor("x", np.full((1, 2), number, np.float32), module=triton_aio)
+            yield {"model_name": "same", "inputs": [x], "request_id": str(number)}
+
+    async with triton_aio.InferenceServerClient(server.grpc) as client:
+        got = [each async for each in client.stream_infer(requests())]
+
+    assert [error for _, error in got] == [None] * 20
+    assert [result.as_numpy("y")[0, 0] for result, _ in got] == list(range(20))
 
 
 # --- starting

@@ -84,10 +84,18 @@ async def test_every_route_of_the_protocol_is_documented(openapi):
         "/v2/health/live",
         "/v2/health/ready",
         "/v2/models",
-        *(base + what for base in (model, version) for what in ("", "/ready", "/infer")),
+        "/v2/models/stats",
+        "/v2/repository/index",
+        *("/v2/repository/models/{name}" + what for what in ("/load", "/unload")),
+        *(
+            base + what
+            for base in (model, version)
+            for what in ("", "/ready", "/infer", "/config", "/stats")
+        ),
     }
     for path, methods in openapi["paths"].items():
-        assert list(methods) == (["post"] if path.endswith("/infer") else ["get"])
+        does = path.endswith("/infer") or path.startswith("/v2/repository/")
+        assert list(methods) == (["post"] if does else ["get"])
         for described in methods.values():
             assert described["summary"]
             assert described["tags"]
@@ -123,7 +131,8 @@ async def test_the_documentation_shows_what_a_request_is(openapi):
 
     tensor = schema["properties"]["inputs"]["items"]["properties"]
     assert set(tensor) == {"name", "shape", "datatype", "data", "parameters"}
-    assert "application/octet-stream" in body["content"]
+    described = openapi["paths"]["/v2/models/{name}/infer"]["post"]["description"]
+    assert "Inference-Header-Content-Length" in described
 
 
 # --- errors

@@ -30,7 +30,15 @@ async def test_the_server_lists_no_extension_that_it_has_not(session):
     assert (await session.get("/v2")).json() == {
         "name": "jitney",
         "version": VERSION,
-        "extensions": ["binary_tensor_data"],
+        "extensions": [
+            "binary_tensor_data",
+            "classification",
+            "schedule_policy",
+            "model_repository",
+            "model_repository(unload_dependents)",
+            "model_configuration",
+            "statistics",
+        ],
     }
 
 
@@ -166,8 +174,43 @@ async def test_another_method(session, method, path):
     reply = await session.request(method, path)
 
     assert reply.status_code == 405
-    assert reply.headers["allow"] == "GET"
+    assert reply.headers["allow"] == "GET, HEAD"
     assert error_of(reply) == "Method Not Allowed"
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/twice/config", "/docs"]
+)
+async def test_head_is_get_without_the_body(session, path):
+    """Load balancers probe so."""
+    head, get = await session.head(path), await session.get(path)
+
+    assert head.status_code == get.status_code == 200
+    assert head.content == b""
+    assert head.headers == get.headers
+
+
+async def test_head_of_what_is_not_there_or_takes_post_only(session):
+    assert (await session.head("/v2/nothing")).status_code == 404
+    assert (await session.head("/v2/models/twice/infer")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/v2/systemsharedmemory/status", "no shared memory"),
+        ("/v2/cudasharedmemory/region/r/register", "no shared memory"),
+        ("/v2/logging", "cannot be set"),
+        ("/v2/trace/setting", "no trace settings"),
+        ("/v2/models/twice/trace/setting", "no trace settings"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_what_of_the_protocol_is_not_implemented_says_so(session, method, path, says):
+    reply = await session.request(method, path)
+
+    assert reply.status_code == 404
+    assert says in error_of(reply)
 
 
 async def test_a_name_of_many_kilobytes_does_not_come_back(session):

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from tritonclient.grpc import model_config_pb2, service_pb2
 
 from serving.grpc import generate
 from serving.grpc.generated import inference_pb2 as pb
@@ -38,7 +39,9 @@ def test_a_process_may_hold_another_copy_of_the_protocol(imports):
 
 
 def test_every_field_has_the_number_that_clients_send():
-    theirs = pytest.importorskip("tritonclient.grpc.service_pb2")
+    their_files = [model_config_pb2.DESCRIPTOR, service_pb2.DESCRIPTOR]
+    messages = {name: m for file in their_files for name, m in file.message_types_by_name.items()}
+    enums = {name: e for file in their_files for name, e in file.enum_types_by_name.items()}
 
     def fields(message):
         return {field.name: (field.number, field.type) for field in message.fields}
@@ -51,6 +54,27 @@ def test_every_field_has_the_number_that_clients_send():
         for nested in our.nested_types:
             if nested.name != "PropertiesEntry":
                 compare(nested, their.nested_types_by_name[nested.name])
+        for enum in our.enum_types:
+            compare_values(enum, their.enum_types_by_name[enum.name])
+
+    def compare_values(our, their):
+        theirs = {value.name: value.number for value in their.values}
+        assert {value.name: value.number for value in our.values}.items() <= theirs.items()
 
     for name, our in pb.DESCRIPTOR.message_types_by_name.items():
-        compare(our, theirs.DESCRIPTOR.message_types_by_name[name])
+        compare(our, messages[name])
+    for name, our in pb.DESCRIPTOR.enum_types_by_name.items():
+        compare_values(our, enums[name])
+
+
+def test_every_call_is_clients_own():
+    (ours,) = pb.DESCRIPTOR.services_by_name.values()
+    theirs = service_pb2.DESCRIPTOR.services_by_name[ours.name]
+
+    assert ours.full_name == theirs.full_name
+    for call in ours.methods:
+        their = theirs.methods_by_name[call.name]
+        assert call.input_type.full_name == their.input_type.full_name
+        assert call.output_type.full_name == their.output_type.full_name
+        assert call.client_streaming == their.client_streaming
+        assert call.server_streaming == their.server_streaming
