@@ -3,6 +3,7 @@
 import click
 
 from ..version import VERSION
+from .call import call
 from .inspect import inspect
 from .serve import serve
 
@@ -15,3 +16,4 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(inspect)
+main.add_command(call)

@@ -60,19 +60,19 @@ def inspect(models: tuple[Path, ...], as_json: bool, fresh: bool, profile_budget
 
 def as_text(model: "Model") -> str:
     """One model for people."""
+    from ..observe.lifecycle_log import threads_in_words
     from .curve import Curve
 
     source, profile, curve = model.source, model.profile, Curve(model.profile)
     signature = (model.pipeline or model.runtime).signature
     description = source.config.description
-    runs = f"{profile.slots} run{'s' if profile.slots > 1 else ''} at one time"
     lines = [
         f"{source.name} (version {source.version}){': ' + description if description else ''}",
         *(f"  in   {spec}" for spec in signature.inputs),
         *(f"  out  {spec}" for spec in signature.outputs),
         "",
         f"  {profile.proof.says}",
-        f"  {profile.threads} thread{'s' if profile.threads > 1 else ''} a run, {runs}",
+        f"  {threads_in_words(profile)}",
         "",
         *(f"  {line}" for line in curve.picture()),
         "",
