@@ -46,12 +46,16 @@ def wanted() -> dict[str, dict[str, Path]]:
 
 
 def installed(package: str, name: str) -> Path:
-    """The only file of this name in an installed package, which is not imported."""
+    """The only file of this name in an installed package, which is not imported.
+
+    name: may have the last folders before it, where the name alone is not enough.
+    """
     try:
         files = distribution(package).files or []
     except PackageNotFoundError as error:
         raise LookupError(f"the package {package} is not installed; run: make models") from error
-    found = [Path(str(file.locate())) for file in files if file.name == name]
+    parts = Path(name).parts
+    found = [Path(str(file.locate())) for file in files if file.parts[-len(parts) :] == parts]
     if len(found) != 1:
         raise LookupError(f"the package {package} has {len(found)} files named {name}, not one")
     return found[0]

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from serving.server import GRACE_S
 from serving.settings import Settings
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -61,10 +62,23 @@ def test_selectors_choose_the_pods() -> None:
         assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
-def test_there_is_time_to_finish_what_was_accepted() -> None:
-    _, pause_s = SERVER["lifecycle"]["preStop"]["exec"]["command"]
+def lame_duck_s() -> float:
+    arguments = SERVER["args"]
+    return float(arguments[arguments.index("--lame-duck") + 1])
 
-    assert POD["terminationGracePeriodSeconds"] > Settings().drain_s + float(pause_s)
+
+def test_there_is_time_to_finish_what_was_accepted() -> None:
+    """Lesson 20."""
+    assert "lifecycle" not in SERVER  # a preStop would come on top of it
+    assert POD["terminationGracePeriodSeconds"] >= lame_duck_s() + Settings().drain_s + GRACE_S
+
+
+def test_it_serves_until_its_probe_has_told_that_it_does_not_want_to() -> None:
+    """Lesson 20."""
+    probe = SERVER["readinessProbe"]
+
+    # Endpoints are taken off when the pod is deleted; who goes by the probe alone is later.
+    assert lame_duck_s() >= probe["periodSeconds"] * probe["failureThreshold"]
 
 
 def test_pods_are_not_root_and_hold_no_key_to_the_cluster() -> None:
