@@ -26,10 +26,12 @@ from typing import NamedTuple
 WORTH_IT = 0.03
 
 # How far one run may move the speed: it counts as at most this much slower or faster
-# than predicted (in logarithms), and a tenth of that is believed. One odd run in a
-# hundred moves nothing; a machine that is twice as slow is known after some 30.
+# than predicted (in logarithms), and a tenth of that is believed; more of it with every
+# further run that errs to the same side by more than noise does. One odd run in a
+# hundred moves nothing; a machine that is twice as slow is known after 8 runs.
 _SURPRISE = 0.3
-_BELIEF = 0.1
+_BELIEF, _MOST_BELIEF = 0.1, 0.5
+_NOISE = 0.1
 
 _SHORTEST_S = 1e-7
 
@@ -61,6 +63,7 @@ class CostModel:
         """c0 to c3, in seconds."""
         self.speed = 1.0
         """What runs take now, over what they took when they were measured."""
+        self._streak = 0
         self.gap_s = 0.0
         """What a cycle takes beyond the run and the event loop's work for its rows."""
         self.error = max(abs(self._shape(s.rows, s.length) / s.run_s - 1) for s in measured)
@@ -123,7 +126,14 @@ class CostModel:
     def observe(self, rows: int, length: int, run_s: float) -> None:
         """Learn from a run."""
         surprise = log(max(run_s, _SHORTEST_S) / self.predict(rows, length))
-        self.speed *= exp(_BELIEF * max(-_SURPRISE, min(_SURPRISE, surprise)))
+        if surprise > _NOISE:
+            self._streak = max(self._streak, 0) + 1
+        elif surprise < -_NOISE:
+            self._streak = min(self._streak, 0) - 1
+        else:
+            self._streak = 0
+        belief = min(_MOST_BELIEF, _BELIEF * max(1, abs(self._streak)))
+        self.speed *= exp(belief * max(-_SURPRISE, min(_SURPRISE, surprise)))
 
     def observe_cycle(self, rows: int, run_s: float, cycle_s: float) -> None:
         """Learn from a busy slot's cycle: the seconds from its last batch's end to this one's."""

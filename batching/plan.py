@@ -2,7 +2,7 @@
 
 The window that a plan is given holds tickets of one key, the most urgent first.
 That one rides, unless only a batch not worth running could still be in time for it and
-others wait who fill one. Its company is chosen for the least cost:
+others wait who fill a better one. Its company is chosen for the least cost:
 
 * Fixed shapes: as many rows as are cheapest a row.
 * Moving lengths: the window is sorted by length and cut into groups of least total
@@ -12,6 +12,7 @@ In both, never so many that the most urgent one would be late.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from .cost import CostModel
@@ -26,6 +27,8 @@ _STEP_S = 2.5e-7
 # A batch of less than this share of the cheapest one's rows is not worth running while
 # there are others to fill one.
 _LEAST_FILLED = 0.5
+# What nobody can predict takes a tenth more.
+_SPARE = 1.1
 _LEAST_WINDOW, _MOST_WINDOW = 16, 256
 
 
@@ -75,15 +78,40 @@ class Cheapest:
 
     def riders(self, window: Tickets, now: float) -> Tickets:
         urgent = window[0]
-        slack_s = urgent.deadline - now
+        slack_s = (urgent.deadline - now) / _SPARE
+        if all(ticket.length == urgent.length for ticket in window):
+            return self._alike(window, urgent, slack_s, now)
+        group = self._in_time(self._group(window), urgent, slack_s)
+        rows = sum(ticket.rows for ticket in group)
+        return self._not_late(group, rows, urgent, now)
+
+    def _alike(
+        self, window: Tickets, urgent: Ticket[Any, Any], slack_s: float, now: float
+    ) -> list[Ticket[Any, Any]]:
+        """Of tickets of one length: as many as are cheapest a row, if there is time for it."""
         length = urgent.length
-        if all(ticket.length == length for ticket in window):
-            rows = self._cost.cheapest_rows(self.max_rows, length)
-            affordable = self._affordable(rows, length, slack_s)
-            if affordable < rows * _LEAST_FILLED and (in_time := self._worth(window, rows, now)):
-                return fill(in_time, rows)
-            return fill(window, min(rows, affordable))
-        return self._in_time(self._group(window), urgent, slack_s)
+        rows = self._cost.cheapest_rows(self.max_rows, length)
+        # Who comes while a batch runs must have time for the next one too.
+        patience_s = max(one.deadline - one.arrived for one in (urgent, window[-1]))
+        rows = self._affordable(rows, length, patience_s / (2 * _SPARE))
+        affordable = self._affordable(rows, length, slack_s)
+        if affordable < rows * _LEAST_FILLED and (
+            worth := self._worth(window, affordable, rows, now)
+        ):
+            return worth
+        rows = min(rows, affordable)
+        return fill(self._not_late(window, rows, urgent, now), rows)
+
+    def _not_late(
+        self, tickets: Tickets, rows: int, urgent: Ticket[Any, Any], now: float
+    ) -> Tickets:
+        """Without those for whom a batch of so many rows takes too long: work done in vain.
+
+        Of the most urgent one that is known. Others have less time than it where priorities
+        differ, or lengths.
+        """
+        done = now + self._cost.cycle(rows, max(ticket.length for ticket in tickets)) * _SPARE
+        return [ticket for ticket in tickets if ticket is urgent or ticket.deadline >= done]
 
     def _affordable(self, rows: int, length: int, slack_s: float) -> int:
         """Rows, at most so many, that are done within the slack."""
@@ -91,16 +119,31 @@ class Cheapest:
             return rows
         return max(1, int((slack_s - self._cost.batch_s) / self._cost.row_s(length)))
 
-    def _worth(self, window: Tickets, rows: int, now: float) -> list[Ticket[Any, Any]]:
-        """Those who have time for a well-filled batch, if they fill one; nobody if not.
+    def _worth(
+        self, window: Tickets, rescued: int, rows: int, now: float
+    ) -> list[Ticket[Any, Any]]:
+        """Those who have time for a batch that is worth running; nobody if one of `rescued` is.
 
-        With a long queue, a batch of one for whoever is nearly late makes all the others
-        late: rescued one by one, none is answered in time at twice the capacity. So who
-        has not the time for a batch that is worth running is left to be told so.
+        With a long queue, a batch of one for whoever is nearly late makes the next ones
+        nearly late: rescued one by one, none is answered in time at twice the capacity. So
+        if the rescue leaves no time for a well-filled batch to who comes next, it is not
+        for them that the batch leaves, and they are told so.
         """
-        done = now + self._cost.cycle(rows, window[0].length)
-        in_time = [ticket for ticket in window if ticket.deadline >= done]
-        return in_time if sum(ticket.rows for ticket in in_time) >= rows else []
+        cycle = partial(self._cost.cycle, length=window[0].length)
+        next_ = window[rescued] if rescued < len(window) else None
+        if next_ is None or next_.deadline >= now + (cycle(rescued) + cycle(rows)) * _SPARE:
+            return []
+        best: list[Ticket[Any, Any]] = []
+        filled = rescued
+        for wanted in (rows, 3 * rows // 4, rows // 2, rows // 4):
+            if wanted <= filled:
+                break
+            done = now + cycle(wanted) * _SPARE
+            riders = fill([ticket for ticket in window if ticket.deadline >= done], wanted)
+            count = sum(ticket.rows for ticket in riders)
+            if filled < count <= wanted:
+                best, filled = riders, count
+        return best
 
     def _group(self, window: Tickets) -> list[Ticket[Any, Any]]:
         """The first ticket's group in the cheapest cut of the window by length."""
@@ -135,7 +178,7 @@ class Cheapest:
 
     def _in_time(
         self, group: list[Ticket[Any, Any]], urgent: Ticket[Any, Any], slack_s: float
-    ) -> Tickets:
+    ) -> list[Ticket[Any, Any]]:
         """The group without those who would make the urgent one late: the longest leave first."""
         rows = sum(ticket.rows for ticket in group)
         while len(group) > 1 and self._cost.cycle(rows, group[-1].length) > slack_s:
@@ -149,10 +192,10 @@ class Cheapest:
 _HOPELESS = 6
 
 
-def fill(window: Tickets, max_rows: int) -> Tickets:
+def fill(window: Tickets, max_rows: int) -> list[Ticket[Any, Any]]:
     """The first ticket, and of the others in their order all who still fit."""
-    riders = [window[0]]
-    free = max_rows - window[0].rows
+    riders = list(window[:1])
+    free = max_rows - sum(ticket.rows for ticket in riders)
     for ticket in window[1:]:
         if free <= 0:
             break
