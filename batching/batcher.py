@@ -175,6 +175,7 @@ class Batcher(Generic[In, Out]):
         try:
             self.check(ticket.rows, ticket.length, ticket.priority, ticket.deadline, now)
         except Rejected as error:
+            self._slots.share.refused_at = now
             self._tell("refused", ticket, error)
             raise
         if ticket.rows > self._max_rows and self._divide and self._rejoin:
@@ -214,10 +215,14 @@ class Batcher(Generic[In, Out]):
         at_most_s = self._admission.needed_s(self._forecast.at_most_s(rows, length))
         if at_most_s <= enough_s:
             return at_most_s
-        answer_s = self._forecast.answer_s(
-            rows, length, self._clock(), priority=priority, deadline=deadline
-        )
-        return answer_s if self._forecast.idle else self._admission.needed_s(answer_s)
+        now = self._clock()
+        answer_s = self._forecast.answer_s(rows, length, now, priority=priority, deadline=deadline)
+        if self._forecast.idle:
+            return answer_s
+        needed_s = self._admission.needed_s(answer_s)
+        if needed_s > enough_s > 0:
+            self._slots.share.refused_at = now  # or will be, by whoever asks
+        return needed_s
 
     def discard(self, ticket: Ticket[In, Out]) -> None:
         """Forget a ticket whose caller has gone. What rides already goes on riding."""

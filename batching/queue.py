@@ -95,9 +95,9 @@ class BatchQueue(Generic[In, Out]):
         """The earliest instant at which a waiting ticket becomes too late; inf if none will."""
         return min((lane[0].latest_start for lane in self._lanes.values()), default=inf)
 
-    def least_slack(self) -> float:
-        """The latest start of the most urgent ticket; inf while nobody waits."""
-        return self._most_urgent()[1][0].latest_start if self._lanes else inf
+    def urgent(self) -> Ticket[In, Out] | None:
+        """The most urgent ticket; None while nobody waits."""
+        return self._most_urgent()[1][0] if self._lanes else None
 
     def overdue(self, now: float) -> list[Ticket[In, Out]]:
         """Take out and return those who would be late even if they ran alone now."""

@@ -79,6 +79,8 @@ class Slots(Generic[In, Out]):
         self._forecast = forecast
         self._admission = admission
         self._cores, self._threads = cores, threads
+        self.share = cores.share(queue.urgent, clock)
+        """What of the cores we have."""
         self._executor = executor
         self._ahead = ahead and len(runs) == 1 and cost is not None and not cost.by_length
         self._clock = clock
@@ -116,6 +118,7 @@ class Slots(Generic[In, Out]):
             task.cancel()
         riding = [ticket for riders in self.riding for ticket in riders]
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._cores.leave(self.share)
         return riding
 
     # --- the queue has changed
@@ -156,7 +159,7 @@ class Slots(Generic[In, Out]):
                 ended_at = None
                 await self._until_somebody_waits()
             await self._gather()
-            async with self._cores.turn(self._threads, self._queue.least_slack):
+            async with self._cores.turn(self._threads, self.share):
                 now = self._clock()
                 cut = self._queue.take(now)
                 self._refuse(cut.overdue)

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from batching import Cores
-from tests.support.batches import settle
+from tests.support.batches import settle, ticket
 
 
 class Model:
@@ -15,7 +15,7 @@ class Model:
         self.task = asyncio.create_task(self._run(cores, slack, need))
 
     async def _run(self, cores, slack, need):
-        async with cores.turn(need, lambda: slack):
+        async with cores.turn(need, cores.share(lambda: ticket(deadline=slack))):
             self.had.set()
             await self.done.wait()
 

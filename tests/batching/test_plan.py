@@ -274,3 +274,18 @@ def test_fill_takes_the_first_whatever_its_size():
 def test_a_batch_of_nothing_makes_no_sense(make):
     with pytest.raises(ValueError, match="max_rows"):
         make(0)
+
+
+def test_nobody_is_taken_along_who_would_be_late_for_it():
+    """Lesson 15: who has little time, and no priority, is not worked for in vain."""
+    cost = CostModel(Sample(n, 0, 1e-3 + n * 1e-3) for n in (1, 2, 8, 64))
+    urgent = ticket("urgent", priority=1, deadline=1.0)
+    tight = ticket("tight", priority=5, deadline=0.0105)  # in time alone, or with seven others
+    rest = [ticket(n, priority=5, deadline=1.0) for n in range(62)]
+
+    riders = Cheapest(cost, 64).riders([urgent, tight, *rest], 0.0)
+
+    took_s = cost.cycle(sum(one.rows for one in riders))
+    assert [
+        p for p, one in zip(payloads(riders), riders, strict=True) if one.deadline < took_s
+    ] == []

@@ -152,8 +152,8 @@ def test_the_next_to_be_late_is_the_earliest_of_all_lanes():
 def test_the_least_slack_is_that_of_the_most_urgent_ticket():
     queue = queue_of(ticket(deadline=5.0, priority=2), ticket(deadline=9.0, priority=1))
 
-    assert queue.least_slack() == 9.0
-    assert queue_of().least_slack() == inf
+    assert queue.urgent().latest_start == 9.0
+    assert queue_of().urgent() is None
 
 
 def test_the_work_ahead_is_that_of_the_more_urgent():

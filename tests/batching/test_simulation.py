@@ -26,6 +26,8 @@ from tests.support.simulation import (
 # A full batch of 64 takes 11 ms with the event loop's part: the SLO of 100 ms is nine of them.
 FIXED = Cost(batch_s=1e-3, row_s=1e-4)
 CAPACITY = FIXED.capacity()
+# The same on two cores, a batch over both of them.
+HALF = Cost(batch_s=5e-4, row_s=5e-5)
 # Batching does not pay: a row costs as much in company as alone.
 NO_GAIN = Cost(batch_s=0.0, row_s=4e-3)
 # A sentence encoder: 4.7 ms alone for a sentence of natural length, most of it by the token.
@@ -128,6 +130,23 @@ def test_of_a_burst_that_does_not_fit_the_part_is_answered_that_does():
 # --- when the machine changes
 
 
+def test_goodput_does_not_collapse_where_a_batch_is_most_of_the_time_allowed():
+    """A full batch takes 37 ms of the 100, then 75; what is left is batches of half the rows."""
+    slow = Cost(batch_s=5e-3, row_s=5e-4)
+    model = Model(
+        cost=slow,
+        believed=slow.measured(),
+        noise=0.05,
+        slowdown=lambda now: 2.0 if now > 2.0 else 1.0,
+    )
+    come = poisson(random.Random(2), 0.8 * slow.capacity(), 4.0)
+
+    outcomes = simulate(model, [Caller(at=at) for at in come])
+    after = outcomes.of(lambda caller: caller.at > 2.0)
+
+    assert after.goodput >= 0.35 * slow.capacity(), after
+
+
 @pytest.mark.parametrize("load", [0.4, 1.5])
 def test_a_machine_that_becomes_half_as_fast_is_followed_within_50_batches(load):
     slower_at = 1.0
@@ -217,6 +236,21 @@ def test_moving_lengths_keep_their_goodput_too(load):
 
 
 @pytest.mark.parametrize("load", [1.5, 3.0])
+def test_with_priorities_too_no_work_is_done_late(load):
+    """Lesson 15."""
+    rng = random.Random(8)
+    callers = [
+        Caller(at=at, priority=rng.choice([1, 5, 5, 5, 5, 9]))
+        for at in poisson(rng, load * CAPACITY, 2)
+    ]
+
+    outcomes = simulate(fixed(), callers)
+
+    assert outcomes.share("wasted") <= 0.01, outcomes
+    assert outcomes.goodput >= 0.9 * CAPACITY
+
+
+@pytest.mark.parametrize("load", [1.5, 3.0])
 def test_urgent_ones_pass_however_many_others_come(load):
     rng = random.Random(8)
     callers = [
@@ -250,6 +284,40 @@ def test_who_has_little_time_left_is_served_first_or_refused_at_once(load):
 
 
 # --- many models
+
+
+@pytest.mark.parametrize(
+    ("slots", "threads", "cost", "share", "in_time"),
+    [
+        (2, 1, FIXED, 0.05, 0.99),
+        (1, 2, HALF, 0.05, 0.99),
+        (1, 2, HALF, 0.1, 0.99),
+        # Small batches for nine models at nine tenths of the machine: there is no more.
+        (2, 1, FIXED, 0.1, 0.98),
+    ],
+)
+def test_a_model_in_overload_refuses_its_own_callers_and_no_others(
+    slots, threads, cost, share, in_time
+):
+    """Ten models on two cores, as they are profiled on two: slots times threads is two."""
+    machine = slots * cost.capacity()
+    rng = random.Random(10)
+    callers = [
+        Caller(at=at, model=model)
+        for model, load in enumerate([share] * 9 + [3.0])
+        for at in poisson(rng, load * machine, 2.0)
+    ]
+    models = [
+        Model(cost=cost, believed=cost.measured(), noise=0.05, slots=slots, threads=threads)
+        for _ in range(10)
+    ]
+
+    outcomes = simulate(models, callers, cores=2)
+    nine = outcomes.of(lambda caller: caller.model < 9)
+    tenth = outcomes.of(lambda caller: caller.model == 9)
+
+    assert nine.share("answered") >= in_time, nine
+    assert tenth.goodput >= (0.3 if share < 0.1 else 0.05) * machine
 
 
 def test_a_model_in_overload_that_fills_one_core_refuses_its_own_callers_and_no_others():
