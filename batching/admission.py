@@ -13,7 +13,8 @@ from .errors import Draining, QueueFull, TooLate, TooManyRows
 # A request's bytes wait for the turn that reads them (half of one, mostly), its task for
 # the next, and its answer for one more.
 _TURNS = 3
-_BELIEF = 0.2
+_BELIEF, _RELIEF = 0.2, 0.5
+_LONGER_TURN_S = 2e-3
 
 # What nobody can predict takes a tenth more.
 _SPARE = 1.1
@@ -58,4 +59,8 @@ class Admission:
 
     def observe_turn(self, turn_s: float) -> None:
         """Learn from one turn of the event loop."""
-        self.turn_s += _BELIEF * (turn_s - self.turn_s)
+        # One that took very long is most likely an accident; and who is refused for it
+        # teaches us nothing about the next.
+        turn_s = min(turn_s, 2 * self.turn_s + _LONGER_TURN_S)
+        belief = _BELIEF if turn_s > self.turn_s else _RELIEF
+        self.turn_s += belief * (turn_s - self.turn_s)

@@ -12,7 +12,7 @@ from .errors import (
     ModelNotReady,
     PipelineFailed,
 )
-from .machine import usable_cores
+from .machine import divide_cores, usable_cores
 from .pipeline import Pipeline, Prepared
 from .profile import Profile
 from .proof import Proof
@@ -45,6 +45,7 @@ __all__ = [
     "Signature",
     "TensorSpec",
     "Tensors",
+    "divide_cores",
     "find_model",
     "find_models",
     "load",

@@ -16,6 +16,7 @@ from .signature import DATATYPES, TensorSpec
 
 T = TypeVar("T")
 
+FORMS = ("draw", "file", "text", "json")
 POOLINGS = ("mean", "cls", "none")
 MAX_TOKENS = 8192
 
@@ -98,6 +99,8 @@ class ModelConfig:
     """Threads that one run may use."""
     example: Mapping[str, Any] = field(default_factory=dict)
     """One row's values for each input, flat: for the commands and forms shown to people."""
+    form: str | None = None
+    """How the page asks people for the one input: by a drawing, a file, a text; or as JSON."""
     text: TextConfig | None = None
     """For a model with a tokenizer.json beside it; its defaults if not given."""
     inputs: tuple[TensorConfig, ...] = ()
@@ -109,6 +112,8 @@ class ModelConfig:
         _check_type("description", self.description, str)
         _check_type("batching", self.batching, bool)
         _check_type("example", self.example, Mapping)
+        if self.form is not None and self.form not in FORMS:
+            raise ValueError(f"form must be one of {_listed(FORMS)}, got {self.form!r}")
         _check_versions(self.versions)
         if isinstance(self.versions, list):
             object.__setattr__(self, "versions", tuple(self.versions))

@@ -9,15 +9,33 @@ CGROUPS = Path("/sys/fs/cgroup")
 OWN_GROUP = Path("/proc/self/cgroup")
 CPU_INFO = Path("/proc/cpuinfo")
 
+_processes = 1
+
+
+def divide_cores(processes: int) -> None:
+    """This process is one of several that share the cores: `usable_cores` is its share.
+
+    All shares are equal, so that what one has measured is true for the others.
+    Raises ValueError if there is less than one core for each.
+    """
+    global _processes
+    _processes = 1
+    cores = usable_cores()
+    if not 1 <= processes <= cores:
+        raise ValueError(f"{processes} processes cannot share {cores} core{'s' * (cores > 1)}")
+    _processes = processes
+
 
 def usable_cores(cgroups: Path = CGROUPS, own_group: Path = OWN_GROUP) -> int:
     """Cores that this process may keep busy: its affinity or its quota, whichever is less.
 
     A container's quota is not in `os.cpu_count()`; threads beyond it only make each
-    other wait, and so do those on the part of a core. At least 1.
+    other wait, and so do those on the part of a core. A share of them, after
+    `divide_cores`. At least 1.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, math.floor(min(allowed or 1, cpu_quota(cgroups, own_group))))
+    cores = math.floor(min(allowed or 1, cpu_quota(cgroups, own_group)))
+    return max(1, cores // _processes)
 
 
 def cpu_model(cpu_info: Path = CPU_INFO) -> str:

@@ -9,6 +9,7 @@ from models import find_models
 from .engine import Engine
 from .gate import App, Gate, Inference
 from .http import create_http_app
+from .http.metrics_route import Reports
 from .observe.access import AccessLog
 from .settings import Settings
 from .watch import watching
@@ -23,9 +24,12 @@ def create_app(settings: Settings | None = None) -> App:
     return compose(Engine(find_models(settings.models), settings))
 
 
-def compose(engine: Engine, inference: Inference | None = None) -> App:
+def compose(
+    engine: Engine, inference: Inference | None = None, reports: Reports | None = None
+) -> App:
     """The doors in front of an engine, which starts and stops with the application's lifespan.
 
+    reports: what the metrics are made of, if not of this process alone.
     Where there is no lifespan, somebody else leads the engine's life: see `lifecycle`.
     """
 
@@ -51,5 +55,5 @@ def compose(engine: Engine, inference: Inference | None = None) -> App:
             await engine.stop(max(0.0, until - time.monotonic()))
 
     inference = inference or Inference(engine)
-    gate = Gate(create_http_app(engine, inference, lifespan), inference)
+    gate = Gate(create_http_app(engine, inference, lifespan, reports), inference)
     return AccessLog(gate) if engine.settings.access_log else gate

@@ -8,19 +8,15 @@ in one only.
 
 import asyncio
 import contextlib
-import logging
-import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Protocol
 
 from .engine import Engine
+from .systemd import notify as notify
 from .watch import watching
-
-logger = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -147,18 +143,3 @@ def stopped_by_signals(lifecycle: Lifecycle) -> Iterator[None]:
         yield
     finally:
         give_back()
-
-
-def notify(state: str) -> None:
-    """Tell systemd, if it has started us with Type=notify. See sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]  # in the abstract namespace
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as told:
-            told.connect(address)
-            told.sendall(state.encode())
-    except OSError as error:
-        logger.warning("systemd could not be told %s at NOTIFY_SOCKET: %s", state, error)

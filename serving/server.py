@@ -5,7 +5,6 @@ taken before anything is loaded, and requests are answered (with 503) while mode
 """
 
 import asyncio
-import errno
 import gc
 import logging
 import os
@@ -13,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 
 import uvicorn
@@ -23,19 +23,14 @@ from .app import compose
 from .door import Door, Preface
 from .engine import Engine
 from .gate import Inference
+from .http.metrics_route import Reports
 from .http_server import HttpServer
 from .lifecycle import Doors, Lifecycle, Phase, stopped_by_signals
-from .settings import Settings
+from .listening import CannotListen, listen, url_of
+from .settings import GRACE_S, Settings
 from .watch import look_for_watchfiles
 
 logger = logging.getLogger(__name__)
-
-GRACE_S = 2.0
-"""How long after its deadline the process is there at most."""
-
-
-class CannotListen(Exception):
-    """The address cannot be had. The message is for whoever starts the server."""
 
 
 def serve(
@@ -55,15 +50,34 @@ def serve(
     CannotWatch if that was asked for and its package is missing.
     """
     engine = Engine(find_models(settings.models), settings, progress)
-    listener = _listen(settings.host, settings.port)
-    url = _url(listener)
-    _look_for_grpc(settings)
-    if settings.watch:
-        look_for_watchfiles()
+    listener = listen(settings.host, settings.port)
+    url = url_of(listener)
+    look_for_packages(settings)
+    if settings.grpc_port:
+        listen(settings.host, settings.grpc_port, "--grpc-port").close()
     listening(engine, url)
+    lead(engine, listener, ready=lambda: ready(engine, url))
+
+
+def lead(
+    engine: Engine,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None],
+    reports: Reports | None = None,
+    beside: Callable[[Lifecycle], AbstractAsyncContextManager[None]] | None = None,
+) -> None:
+    """Serve with this engine on this socket until a signal comes. Blocks.
+
+    ready: called once every model answers. reports: what the metrics are made of, if not of
+    this process alone. beside: entered before the port is opened, left after everything else.
+
+    Raises BadModel if a model cannot be served.
+    """
+    settings = engine.settings
     inference = Inference(engine)
     config = uvicorn.Config(
-        compose(engine, inference),
+        compose(engine, inference, reports),
         loop="uvloop",
         http=partial(Door, inference, Preface()),  # type: ignore[arg-type]
         ws="none",
@@ -90,12 +104,13 @@ def serve(
 
     def on_ready() -> None:
         _settle()
-        ready(engine, url)
+        ready()
 
     async def run() -> None:
         with stopped_by_signals(lifecycle):
-            if not await lifecycle.run(ready=on_ready, stopping=stopping):
-                logger.error("time was up before all that was accepted could be answered")
+            async with beside(lifecycle) if beside else nullcontext():
+                if not await lifecycle.run(ready=on_ready, stopping=stopping):
+                    logger.error("time was up before all that was accepted could be answered")
 
     try:
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
@@ -128,8 +143,10 @@ class LastResort:
         os._exit(status)
 
 
-def _look_for_grpc(settings: Settings) -> None:
-    """Say at once, and in one line, what would keep gRPC from listening later."""
+def look_for_packages(settings: Settings) -> None:
+    """Say at once, and in one line, what would fail later. Raises CannotListen, CannotWatch."""
+    if settings.watch:
+        look_for_watchfiles()
     if not settings.grpc_port:
         return
     try:
@@ -138,27 +155,6 @@ def _look_for_grpc(settings: Settings) -> None:
         raise CannotListen(
             f"--grpc-port needs packages that are not there: pip install 'jitney[grpc]' ({error})"
         ) from error
-    _listen(settings.host, settings.grpc_port, "--grpc-port").close()
-
-
-def _listen(host: str, port: int, flag: str = "--port") -> socket.socket:
-    where = f"port {port} of {host}"
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise CannotListen(
-                f"{where} is in use; stop what listens there or choose another: {flag} {port + 1}"
-            ) from error
-        raise CannotListen(f"cannot listen on {where}: {error.strerror or error}") from error
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    # Nobody can send a request to "every interface".
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _settle() -> None:

@@ -11,6 +11,9 @@ from typing import Any
 ENVIRONMENT_PREFIX = "JITNEY_"
 LOG_FORMATS = ("text", "json")
 
+GRACE_S = 2.0
+"""How long after the end of `drain_s` a process is there at most."""
+
 
 def _setting(default: Any, says: str) -> Any:
     return field(default=default, metadata={"says": says})
@@ -25,6 +28,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "Address to listen on; 0.0.0.0 is every IPv4 interface")
     port: int = _setting(8000, "HTTP port; 0 takes any free one")
     grpc_port: int = _setting(0, "gRPC port; 0 is none")
+    workers: int = _setting(
+        1, "Processes that serve on the same port and share the cores; see deploy/README.md"
+    )
     slo_ms: float = _setting(
         0.0,
         "Answer within so many milliseconds or refuse, where neither request nor model says; "
@@ -59,6 +65,7 @@ class Settings:
             if not 0 <= getattr(self, name) <= 65535:
                 raise ValueError(f"{name} must be 0 to 65535, got {getattr(self, name)!r}")
         for name, least in (
+            ("workers", 1),
             ("max_queue_rows", 1),
             ("lame_duck_s", 0),
             ("drain_s", 0),

@@ -5,6 +5,7 @@ import click
 from ..version import VERSION
 from .call import call
 from .inspect import inspect
+from .map import map_table
 from .serve import serve
 
 
@@ -17,3 +18,4 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(inspect)
 main.add_command(call)
+main.add_command(map_table)

@@ -1,8 +1,8 @@
 """What `jitney serve` prints once it is ready."""
 
+from ..curve import Curve
 from ..engine import Engine
 from ..example import curl
-from .curve import Curve
 
 
 def serving_banner(engine: Engine, url: str, took_s: float) -> str:

@@ -60,8 +60,8 @@ def inspect(models: tuple[Path, ...], as_json: bool, fresh: bool, profile_budget
 
 def as_text(model: "Model") -> str:
     """One model for people."""
+    from ..curve import Curve
     from ..observe.lifecycle_log import threads_in_words
-    from .curve import Curve
 
     source, profile, curve = model.source, model.profile, Curve(model.profile)
     signature = (model.pipeline or model.runtime).signature
@@ -85,8 +85,8 @@ def as_values(model: "Model") -> dict[str, Any]:
     """The same for programs."""
     from models import TensorSpec
 
+    from ..curve import Curve
     from ..protocol import datatype_of
-    from .curve import Curve
 
     def tensor(spec: TensorSpec) -> dict[str, Any]:
         return {
@@ -110,15 +110,5 @@ def as_values(model: "Model") -> dict[str, Any]:
         "difference": min(profile.proof.difference, sys.float_info.max),
         "threads": profile.threads,
         "slots": profile.slots,
-        "max_rows": profile.max_rows,
-        "samples": [
-            {"rows": rows, "length": length, "seconds": run_s}
-            for rows, length, run_s in profile.samples
-        ],
-        "coefficients": list(curve.cost.coefficients),
-        "error": curve.cost.error,
-        "chosen": [
-            {"length": gain.length, "rows": gain.rows, "times": gain.times} for gain in curve.gains
-        ],
-        "says": curve.words(),
+        **curve.as_values(),
     }

@@ -49,8 +49,9 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", min(settings.max_body_bytes, 2**31 - 1)),
                 ("grpc.max_send_message_length", -1),
-                # Or a second server on the same port would take half of the calls, unnoticed.
-                ("grpc.so_reuseport", 0),
+                # Or a second server on the same port would take half of the calls, unnoticed:
+                # only workers of one server may share it, which have looked for others before.
+                ("grpc.so_reuseport", int(settings.workers > 1)),
             ]
         )
         self._service = InferenceService(self._engine)

@@ -14,8 +14,10 @@ from ..engine import Engine
 from ..errors import OURS, reply_to
 from ..gate import Inference
 from ..version import VERSION
+from ..web import make_web_router
 from .head import HeadAsGet
-from .metrics_route import make_metrics_router
+from .metrics_route import Reports, make_metrics_router
+from .openapi import openapi_of
 from .routes import make_router
 
 DESCRIPTION = """\
@@ -37,8 +39,13 @@ NOT_HERE = (
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
-def create_http_app(engine: Engine, inference: Inference, lifespan: Lifespan) -> FastAPI:
-    """The application behind the gate."""
+def create_http_app(
+    engine: Engine, inference: Inference, lifespan: Lifespan, reports: Reports | None = None
+) -> FastAPI:
+    """The application behind the gate.
+
+    reports: what the metrics are made of, if not of `engine` alone.
+    """
     app: FastAPI = FastAPIOffline(
         title="Jitney",
         version=VERSION,
@@ -50,7 +57,9 @@ def create_http_app(engine: Engine, inference: Inference, lifespan: Lifespan) ->
     )
     app.include_router(make_router(engine, inference))
     if engine.settings.metrics:
-        app.include_router(make_metrics_router(engine))
+        app.include_router(make_metrics_router(engine, reports))
+    app.include_router(make_web_router(engine, reports))
+    app.openapi = openapi_of(app, engine)  # type: ignore[method-assign]
     app.add_middleware(HeadAsGet)
     for ours in OURS:
         app.add_exception_handler(ours, _on_our_error)

@@ -21,4 +21,5 @@ class HeadAsGet:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_head)
+        # Who would go on writing for as long as somebody reads must know that nobody will.
+        await self._app({**scope, "method": "GET", "head": True}, receive, send_head)

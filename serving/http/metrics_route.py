@@ -1,12 +1,16 @@
 """`/metrics`: what Prometheus scrapes."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from ..engine import Engine
 from ..observe.report import Values, report
+
+Reports = Callable[[], Awaitable[Values]]
+"""The report of all processes that serve together: see `serving.workers`."""
 
 _DOCUMENTED: dict[str, Any] = {
     "tags": ["server"],
@@ -17,15 +21,16 @@ _DOCUMENTED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def make_metrics_router(engine: Engine) -> APIRouter:
-    """The one route."""
+def make_metrics_router(engine: Engine, reports: Reports | None = None) -> APIRouter:
+    """The one route. reports: what it says, if not what this process alone has to say."""
     router = APIRouter()
 
     @router.get("/metrics", **_DOCUMENTED)
     async def metrics() -> Response:
         # The numbers are taken here, where nothing else counts meanwhile. Writing them
         # down takes milliseconds, for which nobody who infers need wait.
-        body, content_type = await asyncio.to_thread(_rendered, engine_report(engine))
+        values = await reports() if reports else engine_report(engine)
+        body, content_type = await asyncio.to_thread(_rendered, values)
         return Response(body, media_type=content_type)
 
     return router
@@ -47,4 +52,8 @@ def _rendered(values: Values) -> tuple[bytes, str]:
     # The client library is imported by the first scrape: starting need not wait for it.
     from ..observe.metrics import CONTENT_TYPE, rendered
 
+    if "workers" in values:
+        from ..workers.metrics import Processes
+
+        return rendered(values, Processes(values)), CONTENT_TYPE
     return rendered(values), CONTENT_TYPE

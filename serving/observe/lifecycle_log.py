@@ -22,7 +22,7 @@ def threads_in_words(profile: Profile) -> str:
 
 def decided(model: Model) -> list[str]:
     """What was found out about a model, and what follows from it: a sentence each."""
-    from ..cli.curve import Curve
+    from ..curve import Curve
 
     profile = model.profile
     return [profile.proof.says, Curve(profile).words(), threads_in_words(profile)]

@@ -137,11 +137,14 @@ GAUGES: Final = (
 )  # fmt: skip
 
 
-def rendered(values: Values) -> bytes:
-    """A report in Prometheus' text format, with the process' own CPU seconds and memory."""
+def rendered(values: Values, processes: Collector | None = None) -> bytes:
+    """A report in Prometheus' text format, with CPU seconds and memory.
+
+    processes: of which, if not of this process alone.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Report(values))
-    ProcessCollector(registry=registry)
+    registry.register(processes or ProcessCollector(registry=None))
     return generate_latest(registry)
 
 

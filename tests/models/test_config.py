@@ -46,6 +46,7 @@ def test_every_key_is_read(toml: Path) -> None:
         toml,
         """
         description = "Größe"
+        form = "draw"
         versions = "all"
         slo_ms = 12.5
         batching = false

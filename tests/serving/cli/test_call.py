@@ -186,7 +186,7 @@ def test_without_values_it_sends_some(server: Server, model: str) -> None:
 def test_a_large_output_is_cut(server: Server) -> None:
     text = called(server, "wide")
 
-    assert "FP32 [1, 50000]\n  [[0. 0. 0. 0. … 0. 0. 0. 0.]]\n  mean 0, min 0, max 0\n" in text
+    assert "FP32 [1, 50000]\n  [[2. 2. 2. 2. … 2. 2. 2. 2.]]\n  mean 2, min 2, max 2\n" in text
 
 
 def test_halves_which_json_has_not(server: Server) -> None:
