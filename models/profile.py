@@ -48,6 +48,11 @@ class Profile:
     max_rows: int
     """The largest batch measured in which a row costs about as little as it can."""
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether a later start should rely on it: not if there was no time for two batches."""
+        return not self.proof.batches or len({rows for rows, _, _ in self.samples}) > 1
+
 
 class Point(NamedTuple):
     """A batch to be measured."""

@@ -114,7 +114,7 @@ def load(
                 keep=engine.take_over,
                 tell=tell,
             )
-            if key:
+            if key and profile.worth_keeping:
                 cache.write(key, profile)
     except BaseException:
         engine.close()

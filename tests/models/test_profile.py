@@ -7,12 +7,14 @@ import pytest
 from models.profile import (
     Measured,
     Point,
+    Profile,
     grid,
     lengths_up_to,
     measure,
     samples_of,
     useful_rows,
 )
+from models.proof import FIXED, Proof
 
 
 class Machine:
@@ -184,3 +186,13 @@ def test_samples_are_in_order() -> None:
     measured = {Point(8, 8): 3.0, Point(1, 32): 2.0, Point(1, 8): 1.0}
 
     assert samples_of(measured) == ((1, 8, 1.0), (1, 32, 2.0), (8, 8, 3.0))
+
+
+def test_what_there_was_no_time_to_measure_is_measured_again_at_the_next_start() -> None:
+    """A start on a busy machine must not leave a model without batches for good."""
+    batches = Proof(True, "the same", 0.0)
+    one, two = ((1, 8, 0.9),), ((1, 8, 0.9), (8, 8, 4.0))
+
+    assert not Profile(one, 1, 1, batches, 1).worth_keeping
+    assert Profile(two, 1, 1, batches, 8).worth_keeping
+    assert Profile(one, 1, 1, FIXED, 1).worth_keeping
