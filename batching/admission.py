@@ -16,8 +16,10 @@ _TURNS = 3
 _BELIEF, _RELIEF = 0.2, 0.5
 _LONGER_TURN_S = 2e-3
 
-# What nobody can predict takes a tenth more.
-_SPARE = 1.1
+# What nobody can predict takes a tenth more; or up to this, where those who were let in
+# are late: with every batch that has such riders a little more, with every other one less.
+_SPARE, _MOST_SPARE = 1.1, 1.6
+_MORE, _LESS = 1.02, 0.998
 
 
 @dataclass(slots=True)
@@ -28,6 +30,8 @@ class Admission:
     draining: bool = False
     turn_s: float = 0.0
     """What a turn of the event loop takes these days."""
+    spare: float = _SPARE
+    """What is allowed for beyond what is predicted, as a factor."""
 
     def __post_init__(self) -> None:
         if self.max_rows < 1:
@@ -50,12 +54,17 @@ class Admission:
 
     def needed_s(self, answer_s: float) -> float:
         """What a caller must allow, if the model's part of its answer takes so many seconds."""
-        return (answer_s + _TURNS * self.turn_s) * _SPARE
+        return (answer_s + _TURNS * self.turn_s) * self.spare
 
     def check_time(self, *, needed_s: float, allowed_s: float) -> None:
         """Return if the caller allows enough; raise `TooLate` if not."""
         if needed_s > allowed_s:
             raise TooLate(needed_s=needed_s, allowed_s=allowed_s)
+
+    def observe_batch(self, missed: bool) -> None:
+        """Learn from a batch. `missed`: whether somebody who was let in had no time for it."""
+        factor = _MORE if missed else _LESS
+        self.spare = min(_MOST_SPARE, max(_SPARE, self.spare * factor))
 
     def observe_turn(self, turn_s: float) -> None:
         """Learn from one turn of the event loop."""

@@ -1,8 +1,12 @@
 """Where a batch runs: off the event loop, one blocking run a slot."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
@@ -26,9 +30,14 @@ class Executor(Protocol):
 class ThreadExecutor:
     """Threads. Worth it for functions that release the interpreter lock while they work."""
 
-    def __init__(self, slots: int, *, name: str = "batch") -> None:
-        """`slots`: how many runs there may be at one time."""
-        self._threads = ThreadPoolExecutor(slots, thread_name_prefix=name)
+    def __init__(self, slots: int, *, name: str = "batch", nice: int = 0) -> None:
+        """
+        slots: how many runs there may be at one time.
+        nice: how far the threads stand back for others, in the system's own measure.
+        """
+        self._threads = ThreadPoolExecutor(
+            slots, thread_name_prefix=name, initializer=_stand_back, initargs=(nice,)
+        )
         self._closed = False
 
     @property
@@ -42,3 +51,10 @@ class ThreadExecutor:
     def close(self) -> None:
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _stand_back(nice: int) -> None:
+    """Let others go first on a core that is shared; only Linux knows this of a single thread."""
+    if nice and sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

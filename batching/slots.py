@@ -146,6 +146,8 @@ class Slots(Generic[In, Out]):
             return
         cut = self._queue.take(max(now, begins))
         self._refuse(cut.overdue)
+        if cut.overdue:
+            self._admission.observe_batch(missed=True)
         if cut.riders:
             self._next = self._set_off(0, cut.riders, max(now, begins))
 
@@ -163,6 +165,8 @@ class Slots(Generic[In, Out]):
                 now = self._clock()
                 cut = self._queue.take(now)
                 self._refuse(cut.overdue)
+                if cut.overdue:
+                    self._admission.observe_batch(missed=True)
                 ride = self._set_off(slot, cut.riders, now) if cut.riders else None
                 while ride:
                     self._running = ride
@@ -237,7 +241,10 @@ class Slots(Generic[In, Out]):
     ) -> float:
         batch = ride.batch
         batch.ended_at, batch.run_s, batch.runs = self._clock(), report.run_s, report.runs
-        scatter(ride.riders, report.results, batch.ended_at)
+        scatter(ride.riders, report.results, self._clock)
+        # An answer is with its caller only after a turn of the event loop.
+        answered_at = batch.ended_at + self._admission.turn_s
+        self._admission.observe_batch(any(answered_at > one.deadline for one in ride.riders))
         # A lone rider that failed says nothing of what a run takes.
         failed = isinstance(report.results[0], RunFailed)
         if self._cost and batch.runs == 1 and not failed:

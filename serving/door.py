@@ -14,72 +14,19 @@ body is where it was before.
 """
 
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.server import ServerState
-
-from batching import TooLate
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .content_coding import compressed
 from .errors import BodyTooLarge, Reply, reply_to
 from .exchange import Exchange, may_say_more, too_late
 from .gate import Head, Inference, infer_target
+from .preface import Known, Preface, written
 from .protocol.compression import Accepted
 
 # Whose heads differ this many times in a row is not one who repeats them.
 _MISSES = 8
-MAX_KNOWN = 4096
-"""Heads that are kept once for all connections; each connection keeps its own last one."""
-
-
-class Known(NamedTuple):
-    """The head of a request that was all right, and is likely to come again."""
-
-    text: bytes
-    size: int
-    """Bytes of the whole request."""
-    target: tuple[str, str | None]
-    head: Head
-    may_say_more: bool
-
-
-class Preface:
-    """What many replies have in common, as bytes. It is made anew when uvicorn's clock moves."""
-
-    def __init__(self) -> None:
-        self._headers: object = None
-        self._text = b""
-        self._refusals: dict[tuple[float, int], bytes] = {}
-        """Whole replies: by what is allowed, and how many sixteenths of it would be needed."""
-        self._known: dict[tuple[bytes, int], Known] = {}
-
-    def known(self, known: Known) -> Known:
-        """The same, of which there is only one."""
-        if len(self._known) >= MAX_KNOWN:
-            self._known.clear()
-        return self._known.setdefault((known.text, known.size), known)
-
-    def of(self, state: ServerState) -> bytes:
-        """The headers of every reply."""
-        if state.default_headers is not self._headers:
-            self._headers = state.default_headers
-            self._text = b"".join(b"%b: %b\r\n" % header for header in state.default_headers)
-            self._refusals = {}
-        return self._text
-
-    def refusal(self, state: ServerState, needed_s: float, allowed_s: float) -> bytes:
-        """A whole reply to who would be late."""
-        preface = self.of(state)
-        sixteenths = int(16 * needed_s / allowed_s) + 1 if allowed_s else 0
-        text = self._refusals.get((allowed_s, sixteenths))
-        if text is None:
-            needed_s = allowed_s * sixteenths / 16 or needed_s
-            reply = reply_to(TooLate(needed_s=needed_s, allowed_s=allowed_s))
-            text = _written(preface, reply, keep_alive=True)
-            if len(self._refusals) < 1024:
-                self._refusals[allowed_s, sixteenths] = text
-        return text
 
 
 class Door(HttpToolsProtocol):
@@ -187,7 +134,8 @@ class Door(HttpToolsProtocol):
         if deployment.model.pipeline is not None or deployment.tracer is not None:
             return False
         head = known.head
-        arrived = self._loop.time()
+        # Its bytes came while the last turn of the loop went on.
+        arrived = self._loop.time() - deployment.batcher.turn_s / 2
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
         left_s = patience_s - (time.monotonic() - arrived)
         needed_s = deployment.needed_s(left_s)
@@ -197,7 +145,7 @@ class Door(HttpToolsProtocol):
             self._write(self._preface.refusal(state, needed_s, patience_s))
             state.total_requests += 1
             deployment.statistics.too_late()
-            self._resting_since = arrived
+            self._resting_since = self._loop.time()
             return True
         self._resting_since = None
         self._free = False
@@ -287,7 +235,7 @@ class Door(HttpToolsProtocol):
             and self.parser.get_http_version() != "1.0"
             and self.parser.should_keep_alive()
         )
-        arrived = self.loop.time()
+        arrived = self.loop.time() - deployment.batcher.turn_s / 2
         trace = None
         if deployment.tracer is not None:
             trace = deployment.tracer.request(
@@ -314,7 +262,7 @@ class Door(HttpToolsProtocol):
         if any(name == b"connection" for name, _ in reply.headers):
             exchange.keep_alive = False
         preface = self._preface.of(self.server_state)
-        self.transport.write(_written(preface, reply, keep_alive=exchange.keep_alive))
+        self.transport.write(written(preface, reply, keep_alive=exchange.keep_alive))
         if not exchange.keep_alive:
             self.transport.close()
         self.on_response_complete()
@@ -387,15 +335,3 @@ class Door(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
-
-
-def _written(preface: bytes, reply: Reply, *, keep_alive: bool) -> bytes:
-    """A reply as it goes over the wire."""
-    parts = [STATUS_LINE[reply.status], preface]
-    for name, value in reply.headers:
-        if name != b"connection":
-            parts += (name, b": ", value, b"\r\n")
-    if not keep_alive:
-        parts.append(b"connection: close\r\n")
-    parts += (b"content-length: %d\r\n\r\n" % len(reply.body), reply.body)
-    return b"".join(parts)

@@ -122,8 +122,12 @@ class Inference:
         self, name: str, version: str | None, headers: Headers, receive: Receive
     ) -> Reply:
         arrived = time.monotonic()
-        head = self._head(headers)
         deployment = self._engine.deployment(name, version)
+        try:
+            head = self._head(headers)
+        except (InvalidRequest, BodyTooLarge, UnsupportedEncoding) as error:
+            deployment.statistics.failed(error)
+            raise
         patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
         needed_s = deployment.needed_s(patience_s)
         body = None

@@ -20,13 +20,14 @@ import uvicorn
 from models import find_models
 
 from .app import compose
-from .door import Door, Preface
+from .door import Door
 from .engine import Engine
 from .gate import Inference
 from .http.metrics_route import Reports
 from .http_server import HttpServer
 from .lifecycle import Doors, Lifecycle, Phase, stopped_by_signals
 from .listening import CannotListen, listen, url_of
+from .preface import Preface
 from .settings import GRACE_S, Settings
 from .watch import look_for_watchfiles
 

@@ -8,9 +8,10 @@ from functools import partial
 import uvicorn
 
 from serving.app import compose
-from serving.door import Door, Preface
+from serving.door import Door
 from serving.engine import Engine
 from serving.gate import Inference
+from serving.preface import Preface
 
 WAIT_S = 30.0
 

@@ -54,7 +54,7 @@ def ride(
         one.batch = batch
     statistics.batch_cut(batch, tickets)
     batch.ended_at, batch.run_s, batch.runs = ended_at, run_s, runs
-    scatter(tickets, results or ["fine"] * len(tickets), ended_at)
+    scatter(tickets, results or ["fine"] * len(tickets), lambda: ended_at)
     statistics.batch_done(batch, tickets)
     return batch
 
@@ -182,7 +182,7 @@ def test_a_caller_who_leaves_is_counted_once_wherever_it_was() -> None:
     statistics.left(rides)
 
     batch.ended_at, batch.run_s = 10.4, 0.2
-    scatter([rides, stays], ["-", "fine"], 10.4)
+    scatter([rides, stays], ["-", "fine"], lambda: 10.4)
     statistics.batch_done(batch, [rides, stays])
 
     assert (statistics.totals.left, statistics.totals.success) == (2, 1)

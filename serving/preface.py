@@ -1,0 +1,75 @@
+"""What is the same for many requests and replies over HTTP, kept as bytes."""
+
+from typing import NamedTuple
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.server import ServerState
+
+from batching import TooLate
+
+from .errors import Reply, reply_to
+from .gate import Head
+
+MAX_KNOWN = 4096
+"""Heads that are kept once for all connections; each connection keeps its own last one."""
+
+
+class Known(NamedTuple):
+    """The head of a request that was all right, and is likely to come again."""
+
+    text: bytes
+    size: int
+    """Bytes of the whole request."""
+    target: tuple[str, str | None]
+    head: Head
+    may_say_more: bool
+
+
+class Preface:
+    """What many replies have in common, as bytes. It is made anew when uvicorn's clock moves."""
+
+    def __init__(self) -> None:
+        self._headers: object = None
+        self._text = b""
+        self._refusals: dict[tuple[float, int], bytes] = {}
+        """Whole replies: by what is allowed, and how many sixteenths of it would be needed."""
+        self._known: dict[tuple[bytes, int], Known] = {}
+
+    def known(self, known: Known) -> Known:
+        """The same, of which there is only one."""
+        if len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+        return self._known.setdefault((known.text, known.size), known)
+
+    def of(self, state: ServerState) -> bytes:
+        """The headers of every reply."""
+        if state.default_headers is not self._headers:
+            self._headers = state.default_headers
+            self._text = b"".join(b"%b: %b\r\n" % header for header in state.default_headers)
+            self._refusals = {}
+        return self._text
+
+    def refusal(self, state: ServerState, needed_s: float, allowed_s: float) -> bytes:
+        """A whole reply to who would be late."""
+        preface = self.of(state)
+        sixteenths = int(16 * needed_s / allowed_s) + 1 if allowed_s else 0
+        text = self._refusals.get((allowed_s, sixteenths))
+        if text is None:
+            needed_s = allowed_s * sixteenths / 16 or needed_s
+            reply = reply_to(TooLate(needed_s=needed_s, allowed_s=allowed_s))
+            text = written(preface, reply, keep_alive=True)
+            if len(self._refusals) < 1024:
+                self._refusals[allowed_s, sixteenths] = text
+        return text
+
+
+def written(preface: bytes, reply: Reply, *, keep_alive: bool) -> bytes:
+    """A reply as it goes over the wire."""
+    parts = [STATUS_LINE[reply.status], preface]
+    for name, value in reply.headers:
+        if name != b"connection":
+            parts += (name, b": ", value, b"\r\n")
+    if not keep_alive:
+        parts.append(b"connection: close\r\n")
+    parts += (b"content-length: %d\r\n\r\n" % len(reply.body), reply.body)
+    return b"".join(parts)
