@@ -109,7 +109,7 @@ def test_a_bar_never_breaks_the_line() -> None:
     progress("x" * 500, done=0.5)
 
     assert len(terminal.screen) == WIDTH
-    assert terminal.screen.endswith("…, about 278 h left")
+    assert terminal.screen.endswith("…, about 277 h left")
 
 
 def test_elsewhere_a_share_is_a_number() -> None:
