@@ -13,10 +13,11 @@ from starlette.exceptions import HTTPException
 from ..engine import Engine
 from ..errors import OURS, reply_to
 from ..gate import Inference
+from ..observe.report import Values
 from ..version import VERSION
 from ..web import make_web_router
 from .head import HeadAsGet
-from .metrics_route import Reports, make_metrics_router
+from .metrics_route import Reports, engine_report, make_metrics_router
 from .openapi import openapi_of
 from .routes import make_router
 
@@ -55,10 +56,14 @@ def create_http_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
+
+    async def own_report() -> Values:
+        return engine_report(engine)
+
     app.include_router(make_router(engine, inference))
     if engine.settings.metrics:
         app.include_router(make_metrics_router(engine, reports))
-    app.include_router(make_web_router(engine, reports))
+    app.include_router(make_web_router(engine, reports or own_report))
     app.openapi = openapi_of(app, engine)  # type: ignore[method-assign]
     app.add_middleware(HeadAsGet)
     for ours in OURS:
