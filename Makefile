@@ -1,21 +1,26 @@
-# `make serve` and `make test` need Python 3.11 or newer, make and git, nothing else.
+# `make serve` and `make test` need Python 3.11 or newer, make and git, nothing else;
+# tests of the page also a Chromium, which is installed where there is apt.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test test-kserve lint format proto load bench bench-text bench-peers models constraints clean
+.PHONY: help install serve test chromium test-browser test-kserve lint format proto load load-page bench bench-text bench-peers models constraints clean test-deploy test-image deploy-tools
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
 	@echo "make install  make $(VENV) and install the jitney command into it"
 	@echo "make test     run every test"
+	@echo "make test-deploy  run the tests of what is in deploy/, and of --workers"
+	@echo "make test-image   build the container's image with buildah, and run it (as root)"
 	@echo "make test-kserve  run the tests with KServe's own clients"
+	@echo "make test-browser run the tests of the page; screenshots are in tests/browser/out"
 	@echo "make lint     check format, lint and types"
 	@echo "make format   format the code and fix what can be fixed"
 	@echo "make proto    make serving/grpc/generated from inference.proto"
-	@echo "make load     a few seconds of load on a server started for it"
+	@echo "make load     a few seconds of load on a server started for it; SHAPE=spike make load"
+	@echo "make load-page  the same from locust's own page"
 	@echo "make models   put two real models into load_tests/out/real_models, to serve"
 	@echo "make bench    measure the server on one core (needs Linux and wrk)"
 	@echo "make bench-text   the same for text, against infinity (installs it: 2 GB)"
@@ -49,8 +54,20 @@ install: $(VENV)/.installed
 serve: install
 	$(BIN)/jitney serve
 
-test: $(VENV)/.installed-dev .venv-kserve/.installed
+test: $(VENV)/.installed-dev .venv-kserve/.installed chromium .venv-deploy/.installed deploy-tools
 	$(BIN)/python -m pytest
+
+# The browser in which the page is tested; CHROMIUM may say where one is.
+chromium:
+	@[ -n "$$CHROMIUM" ] && exit; \
+	for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit; done; \
+	echo "Installing Chromium …"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } || \
+	{ echo "Tests of the page need a Chromium: install one, or say where it is in CHROMIUM."; exit 1; }
+
+test-browser: $(VENV)/.installed-dev chromium
+	$(BIN)/python -m pytest tests/browser
 
 # KServe's own clients. Their package wants versions that ours cannot have, so it has an
 # environment to itself; tests run a script in it.
@@ -59,6 +76,31 @@ test: $(VENV)/.installed-dev .venv-kserve/.installed
 	$(PYTHON) -m venv .venv-kserve
 	.venv-kserve/bin/pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
+
+# What checks manifests against the schemas of Kubernetes; it wants versions of its own.
+.venv-deploy/.installed: tests/deploy/requirements.txt
+	@echo "Installing what checks manifests …"
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
+# The real ones: a proxy, a reader of compose files, and Prometheus.
+DEPLOY_TOOLS := haproxy docker-compose prometheus
+
+deploy-tools:
+	@command -v kubectl >/dev/null || { echo "Tests of deploy/ need kubectl 1.27 or newer: install it."; exit 1; }
+	@missing=$$(for tool in $(DEPLOY_TOOLS); do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || echo $$tool; done); \
+	[ -z "$$missing" ] && exit; \
+	echo "Installing $$missing …"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; } || \
+	{ echo "Tests of deploy/ need $$missing: install Debian's packages of these names."; exit 1; }
+
+test-deploy: $(VENV)/.installed-dev .venv-kserve/.installed .venv-deploy/.installed deploy-tools
+	$(BIN)/python -m pytest tests/deploy tests/serving/workers tests/integration/test_workers.py
+
+test-image:
+	tests/deploy/image.sh
 
 test-kserve: $(VENV)/.installed-dev .venv-kserve/.installed
 	$(BIN)/python -m pytest tests/contract/test_kserve.py
@@ -75,8 +117,15 @@ format: $(VENV)/.installed-dev
 proto: $(VENV)/.installed-dev
 	$(BIN)/python serving/grpc/generate.py
 
-load: $(VENV)/.installed-dev
-	$(BIN)/python load_tests/run.py
+# Short unless asked: SHAPE is steady, ramp, step, spike or soak; LOAD says more, as in
+# LOAD="--users 64 --p99-ms 500".
+SHAPE ?= steady
+
+load: models
+	$(BIN)/python load_tests/run.py --shape $(SHAPE) $(LOAD)
+
+load-page: models
+	$(BIN)/python load_tests/run.py --page $(LOAD)
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/wrk.py
@@ -109,5 +158,5 @@ constraints:
 	rm -rf $(VENV)-fresh
 
 clean:
-	rm -rf $(VENV) .venv-kserve .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out
+	rm -rf $(VENV) .venv-kserve .venv-deploy .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out tests/browser/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -46,8 +47,18 @@ def test_the_health_check_is_a_program_that_compiles() -> None:
     compile(command[-1], "health check", "exec")
 
 
-def test_the_port_that_is_told_is_the_servers() -> None:
-    assert int(last("EXPOSE")) == Settings().port
+def test_the_ports_that_are_told_are_the_servers() -> None:
+    http, grpc = map(int, last("EXPOSE").split())
+
+    assert http == Settings().port
+    assert f"--grpc-port {grpc}" in DOCKERFILE
+
+
+def test_what_is_installed_beside_the_server_is_among_its_extras() -> None:
+    (asked,) = re.findall(r"^ARG EXTRAS=(\S+)$", DOCKERFILE, re.MULTILINE)
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(asked.split(",")) <= project["optional-dependencies"].keys()
 
 
 def test_the_user_is_a_number_and_not_root() -> None:

@@ -43,13 +43,13 @@ def test_loading_may_take_minutes_before_a_pod_is_given_up() -> None:
 
 
 def test_the_service_leads_to_the_servers_port() -> None:
-    (container_port,) = SERVER["ports"]
-    (service_port,) = SERVICE["spec"]["ports"]
+    http, grpc = SERVER["ports"]
 
-    assert container_port["containerPort"] == Settings().port
-    assert service_port["targetPort"] == container_port["name"]
+    assert http["containerPort"] == Settings().port
+    assert flag("--grpc-port") == grpc["containerPort"]
+    assert [port["targetPort"] for port in SERVICE["spec"]["ports"]] == [http["name"], grpc["name"]]
     assert {SERVER[probe]["httpGet"]["port"] for probe in SERVER if probe.endswith("Probe")} == {
-        container_port["name"]
+        http["name"]
     }
 
 
@@ -62,9 +62,13 @@ def test_selectors_choose_the_pods() -> None:
         assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
 
 
-def lame_duck_s() -> float:
+def flag(name: str) -> float:
     arguments = SERVER["args"]
-    return float(arguments[arguments.index("--lame-duck") + 1])
+    return float(arguments[arguments.index(name) + 1])
+
+
+def lame_duck_s() -> float:
+    return flag("--lame-duck")
 
 
 def test_there_is_time_to_finish_what_was_accepted() -> None:
