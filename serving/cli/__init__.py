@@ -3,6 +3,7 @@
 import click
 
 from ..version import VERSION
+from .bench import bench
 from .call import call
 from .inspect import inspect
 from .map import map_table
@@ -18,4 +19,5 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(inspect)
 main.add_command(call)
+main.add_command(bench)
 main.add_command(map_table)
