@@ -1,0 +1,165 @@
+"""A head that comes again, and what the door does beside answering."""
+
+import asyncio
+import gzip
+import json
+
+import numpy as np
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from serving.observe.otel import OpenTelemetry
+from tests.support.door import listening, post
+from tests.support.held_model import ask, held
+
+
+def value(body: bytes) -> float:
+    return json.loads(body)["outputs"][0]["data"][0]
+
+
+@pytest.fixture
+async def served():
+    """An engine whose model runs at once, its server, and a connection to it."""
+    async with held() as (model, engine), listening(engine) as server:
+        model.let_go()
+        yield engine, server, await server.connect()
+
+
+async def exchange(connection, request):
+    connection.send(request)
+    return await connection.reply()
+
+
+async def test_the_parser_is_not_asked_again_for_a_head_that_it_has_seen(served):
+    _, server, connection = served
+    for number in (1.0, 2.0, 3.0):
+        assert value((await exchange(connection, post(ask(number))))[2]) == number
+
+    (door,) = server.server.server_state.connections
+    assert door._begun == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        post(ask(10.5)),  # longer by a digit
+        post(ask(2.0), b"x-more: 1"),
+        post(ask(2.0), path="/v2/models/held/versions/1/infer"),
+    ],
+)
+async def test_between_two_that_are_alike_another_is_itself(served, other):
+    _, _, connection = served
+    for _ in range(3):
+        assert value((await exchange(connection, post(ask(1.0))))[2]) == 1.0
+        status, _, body = await exchange(connection, other)
+        assert (status, value(body)) in {(200, 10.5), (200, 2.0)}
+
+
+async def test_what_follows_a_head_that_is_known_is_read_whole_or_not_at_all(served):
+    """In two parts, two at once, with a wrong body, and cut off in the middle of it."""
+    _, server, connection = served
+    again = post(ask(1.0))
+    for _ in range(2):
+        assert value((await exchange(connection, again))[2]) == 1.0
+
+    connection.send(again[:-5])
+    await asyncio.sleep(0.01)
+    connection.send(again[-5:])
+    assert value((await connection.reply())[2]) == 1.0
+
+    connection.send(again + again)
+    for _ in range(2):
+        assert value((await connection.reply())[2]) == 1.0
+
+    wrong = again[:-1] + b"!"
+    assert (await exchange(connection, wrong))[0] == 400
+    assert value((await exchange(connection, again))[2]) == 1.0
+
+    connection.send(again[:-5])
+    await connection.close()
+    other = await server.connect()
+    assert value((await exchange(other, again))[2]) == 1.0
+
+
+async def test_a_model_that_went_is_gone_for_known_heads_too(served):
+    engine, _, connection = served
+    again = post(ask(1.0))
+    for _ in range(2):
+        assert (await exchange(connection, again))[0] == 200
+    known, engine.deployments = engine.deployments, {}
+
+    assert (await exchange(connection, again))[0] in (404, 503)
+
+    engine.deployments = known
+    assert (await exchange(connection, again))[0] == 200
+
+
+async def test_who_would_be_late_is_refused_by_a_known_head_and_counted():
+    request = post(ask(1.0), b"x-request-timeout-ms: 60000")
+    too_late = post(ask(1.0), b"x-request-timeout-ms: 00000")
+    async with held() as (model, engine), listening(engine) as server:
+        model.let_go()
+        connection = await server.connect()
+        for _ in range(2):
+            assert (await exchange(connection, request))[0] == 200
+        refused = [await exchange(connection, too_late) for _ in range(3)]
+        (door,) = server.server.server_state.connections
+
+        assert [status for status, _, _ in refused] == [429] * 3
+        assert all(int(headers[b"retry-after"]) >= 1 for _, headers, _ in refused)
+        assert len({body for _, _, body in refused}) <= 2
+        assert door._begun == 2  # the second and the third were known
+        totals = engine.deployments["held"].statistics.snapshot()
+        assert totals.fail.count == 3
+
+
+async def test_a_large_answer_is_compressed_for_who_can_read_that(served):
+    _, _, connection = served
+    values = np.linspace(0, 1, 2000).round(6).tolist()
+    tensor = {"name": "x", "shape": [2000, 1], "datatype": "FP32", "data": values}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    for accepts in (b"gzip, deflate", b"gzip"):
+        _, headers, packed = await exchange(connection, post(body, b"accept-encoding: " + accepts))
+
+        assert headers[b"content-encoding"] == b"gzip"
+        data = json.loads(gzip.decompress(packed))["outputs"][0]["data"]
+        assert data == pytest.approx(values, abs=1e-6)
+    _, headers, _ = await exchange(connection, post(ask(1.0), b"accept-encoding: gzip, deflate"))
+    assert b"content-encoding" not in headers
+
+
+async def test_an_unknown_output_costs_no_run(served):
+    engine, _, connection = served
+    before = engine.deployments["held"].statistics.snapshot().execution_count
+    body = json.dumps({**json.loads(ask(1.0)), "outputs": [{"name": "z"}]}).encode()
+
+    status, _, text = await exchange(connection, post(body))
+
+    assert status == 400
+    assert b"unexpected output" in text
+    assert engine.deployments["held"].statistics.snapshot().execution_count == before
+
+
+async def test_a_trace_goes_on_with_the_one_that_the_head_tells_of():
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = OpenTelemetry(provider)
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    parent = b"traceparent: 00-" + trace_id.encode() + b"-b7ad6b7169203331-01"
+    async with held() as (model, engine), listening(engine) as server:
+        engine.deployments["held"].tracer = tracer
+        model.let_go()
+        connection = await server.connect()
+        for _ in range(2):
+            assert (await exchange(connection, post(ask(1.0), parent)))[0] == 200
+        assert (await exchange(connection, post(b"{}", parent)))[0] == 400
+    tracer.close()
+
+    spans = [span for span in exporter.get_finished_spans() if span.name.startswith("infer")]
+    assert len(spans) == 3
+    assert {f"{span.context.trace_id:032x}" for span in spans} == {trace_id}
+    codes = [span.attributes["http.response.status_code"] for span in spans]
+    assert sorted(codes) == [200, 200, 400]
