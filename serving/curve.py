@@ -31,6 +31,7 @@ class Curve:
         self.cost = CostModel(self.samples)
         self.max_rows = profile.max_rows
         self.batches = profile.proof.batches
+        self._kept = profile.worth_keeping
         self.lengths = sorted({sample.length for sample in self.samples})
 
     @property
@@ -90,6 +91,11 @@ class Curve:
         """What follows from it."""
         if not self.batches:
             return f"{micros(self.cost.predict(1, self.lengths[0]))} µs for one row"
+        if len({sample.rows for sample in self.samples}) == 1 and not self._kept:
+            return (
+                "one request at a time for now: there was no time to measure more; "
+                "give it a larger --profile-budget, or a quieter machine"
+            )
         paying = [gain for gain in self.gains if gain.times >= WORTH_SAYING]
         if not paying:
             return "batching does not pay for this model: one row costs the same in any batch"
