@@ -28,12 +28,12 @@ class Retiring:
     """Deployments on their way out."""
 
     def __init__(self) -> None:
-        self._ends: dict[asyncio.Task[None], Batcher[Tensors, Tensors]] = {}
+        self._ends: dict[asyncio.Task[None], Batcher[Tensors, Tensors] | None] = {}
 
     @property
     def batchers(self) -> list[Batcher[Tensors, Tensors]]:
         """Those of deployments that are not yet gone."""
-        return list(self._ends.values())
+        return [batcher for batcher in self._ends.values() if batcher is not None]
 
     def add(self, deployments: list[Deployment]) -> asyncio.Future[list[BaseException | None]]:
         """Let these end. The list is emptied: whoever goes on holding one holds it up.
@@ -52,7 +52,7 @@ class Retiring:
             self._ends[end] = batcher
             end.add_done_callback(self._ends.pop)
             ends.append(end)
-            del deployment
+            del deployment, batcher, runtime
         return asyncio.gather(*ends, return_exceptions=True)
 
     async def _end(
@@ -67,6 +67,11 @@ class Retiring:
             logger.exception("a model that was replaced did not end well")
         finally:
             runtime.close()  # 4. the session is freed last
+        # 5. and what is left refers to itself, but nobody else to it
+        task = asyncio.current_task()
+        assert task is not None
+        self._ends[task] = None
+        del batcher, runtime
         await asyncio.to_thread(give_back_memory)
 
     async def close(self) -> None:

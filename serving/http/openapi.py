@@ -3,9 +3,10 @@
 Models come and go, so it is made when it is asked for, anew if other models answer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
+from weakref import ReferenceType, ref
 
 from fastapi import FastAPI
 
@@ -26,20 +27,21 @@ TAG = "inference"
 def openapi_of(app: FastAPI, engine: Engine) -> Callable[[], Document]:
     """What `app.openapi` is to be: the application's own document, and the models' in it."""
     protocol = app.openapi
-    known: Mapping[str, Deployment] | None = None
+    # Not the deployments themselves: they are freed when they are replaced.
+    known: list[ReferenceType[Deployment]] | None = None
     document: Document = {}
 
     def made() -> Document:
         nonlocal known, document
-        # The engine's table is replaced when another model answers, never changed.
-        if known is not engine.deployments:
-            known = engine.deployments
+        found = engine.deployments
+        if known is None or [each() for each in known] != list(found.values()):
+            known = [ref(each) for each in found.values()]
             plain = protocol()
             paths = {
                 f"/v2/models/{quote(name, safe='')}/infer": {
-                    "post": _operation(found.model, plain["paths"][INFER]["post"])
+                    "post": _operation(each.model, plain["paths"][INFER]["post"])
                 }
-                for name, found in sorted(known.items())
+                for name, each in sorted(found.items())
             }
             document = {**plain, "paths": {**paths, **plain["paths"]}}
         return document

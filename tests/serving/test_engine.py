@@ -53,7 +53,7 @@ def known(engine: Engine) -> list[tuple[str, str | None, str, str]]:
 async def freed(engine: Engine) -> None:
     """Return when what was let go is gone."""
     async with asyncio.timeout(WAIT_S):
-        while engine._retiring.batchers:  # noqa: ASYNC110 - it is nobody's business but a test's
+        while engine._retiring._ends:  # noqa: ASYNC110 - it is nobody's business but a test's
             await asyncio.sleep(0.001)
 
 
