@@ -3,6 +3,7 @@
 `find_models` finds, `load` loads, the Registry keeps the book of what is there.
 """
 
+from .allocator import give_back_memory
 from .config import ModelConfig
 from .errors import (
     BadModel,
@@ -48,6 +49,7 @@ __all__ = [
     "divide_cores",
     "find_model",
     "find_models",
+    "give_back_memory",
     "load",
     "places",
     "usable_cores",

@@ -14,6 +14,7 @@ import numpy as np
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
+from .allocator import weights_apart
 from .bfloat16 import BFLOAT16
 from .errors import BadModel, InvalidInput
 from .signature import Array, Dim, Signature, Tensors, TensorSpec
@@ -55,9 +56,10 @@ class OnnxRuntime:
         # Errors are raised. Printed too, they would let any caller fill the terminal.
         options.log_severity_level = 4
         try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
+            with weights_apart():
+                self._session = ort.InferenceSession(
+                    str(path), options, providers=["CPUExecutionProvider"]
+                )
         except Exception as error:  # the engine's errors have no base of their own
             raise BadModel(
                 f"{path} cannot be loaded by onnxruntime {VERSION}: {_reason(error)}. "

@@ -6,14 +6,12 @@ them, which would cost every request; Python does, by its references.
 """
 
 import asyncio
-import ctypes
-import gc
 import logging
 import weakref
 from contextlib import suppress
 
 from batching import Batcher
-from models import Runtime, Tensors
+from models import Runtime, Tensors, give_back_memory
 
 from .deployment import Deployment
 
@@ -85,10 +83,3 @@ class Retiring:
 def _tell(loop: asyncio.AbstractEventLoop, let_go: asyncio.Event) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody listens any more
         loop.call_soon_threadsafe(let_go.set)
-
-
-def give_back_memory() -> None:
-    """Give what was freed back to the system, where the C library keeps it."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)
