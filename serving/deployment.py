@@ -1,7 +1,8 @@
 """A model with a batcher in front of it: what answers requests of one name."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -23,6 +24,7 @@ from models import Checked, Model, Signature, Tensors
 
 from .observe.statistics import ModelStatistics
 from .observe.tracing import Both, Trace, TracedBatches, Tracer
+from .protocol import Envelope, InferRequest, envelope_of
 from .settings import Settings
 from .wire_form import model_outputs
 
@@ -36,6 +38,8 @@ DEFAULT_PRIORITY = 5
 # or so many times what the request takes alone, whichever is more.
 PATIENCE_S = 10.0
 PATIENCE = 3
+
+MAX_FAMILIAR = 256
 
 
 class Answer(NamedTuple):
@@ -73,10 +77,15 @@ class Deployment:
         self._max_queue_rows = config.max_queue_rows or settings.max_queue_rows
         slo_ms = config.slo_ms or settings.slo_ms
         self._slo_s = slo_ms / 1e3 if slo_ms else None
+        self.default_patience_s = self.patience_s()
+        """Of a request of one row."""
         self.outputs = model_outputs(model)
+        self.familiar: dict[Hashable, tuple[Envelope, Checked]] = {}
+        """What is known of requests that come again and again."""
         self._helpers = helpers
         self.tracer = tracer
-        self.statistics = ModelStatistics(predict=self.cost.predict)
+        finishes = model.pipeline is not None and model.pipeline.has_after
+        self.statistics = ModelStatistics(predict=self.cost.predict, finishes=finishes)
         observer: BatchObserver = self.statistics
         if tracer is not None:
             observer = Both(observer, TracedBatches(tracer, self.name, self.version))
@@ -108,12 +117,13 @@ class Deployment:
             return self._slo_s
         return max(PATIENCE_S, PATIENCE * self.cost.at_best(rows, length))
 
-    def needed_s(self, enough_s: float) -> float:
+    def needed_s(self, left_s: float, now: float, priority: int) -> float:
         """Seconds that the smallest request must be given now: a look before it is read.
 
-        enough_s: a rough figure will do if it is less than this.
+        left_s: what it has; a rough figure will do if that is less. now: an instant of
+        time.monotonic(). priority: the best that it may have; 0 for better than any.
         """
-        return self.batcher.needed_s(enough_s=enough_s)
+        return self.batcher.needed_s(priority=priority, deadline=now + left_s, enough_s=left_s)
 
     async def infer(
         self,
@@ -139,20 +149,40 @@ class Deployment:
                 prepared = await self._help(partial(pipeline.before, inputs))
                 inputs, length = prepared.tensors, prepared.length
                 checked = self.model.runtime.signature.check(inputs)
+        except asyncio.CancelledError:
+            self.statistics.gone(arrived)
+            raise
         except Exception as error:
             self.statistics.failed(error)
             raise
         ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority)
         ticket.trace = trace
-        outputs = await self.batcher.carry(ticket)
         if pipeline and pipeline.has_after:
-            try:
-                outputs = await self._help(partial(pipeline.after, outputs))
-            except Exception as error:
-                self.statistics.failed(error)
-                raise
+            outputs = await self._finished(ticket, pipeline.after)
+        else:
+            outputs = await self.batcher.carry(ticket)
         batch = ticket.batch
         return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
+
+    async def _finished(
+        self, ticket: Ticket[Tensors, Tensors], after: Callable[[Tensors], Tensors]
+    ) -> Tensors:
+        """A request's outputs after what follows the model. It is counted once, by its end."""
+        has_run = False
+        try:
+            outputs = await self.batcher.carry(ticket)
+            has_run = True
+            outputs = await self._help(partial(after, outputs))
+        except asyncio.CancelledError:
+            if not (ticket.left or ticket.failed):
+                self.statistics.left(ticket)
+            raise
+        except Exception as error:
+            if has_run:
+                self.statistics.finished(ticket, error)
+            raise
+        self.statistics.finished(ticket)
+        return outputs
 
     def put(
         self,
@@ -163,20 +193,37 @@ class Deployment:
         timeout_s: float | None,
         priority: int,
         trace: Trace | None = None,
+        checked: Checked | None = None,
     ) -> Ticket[Tensors, Tensors]:
         """`infer` for a caller with a reply of its own, where nothing goes before or after.
 
+        checked: of inputs that differ in nothing but their elements from some that were checked.
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
-        try:
-            checked = self.signature.check(inputs)
-        except Exception as error:
-            self.statistics.failed(error)
-            raise
+        if checked is None:
+            try:
+                checked = self.signature.check(inputs)
+            except Exception as error:
+                self.statistics.failed(error)
+                raise
         ticket = self._ticket(inputs, checked, 0, arrived, timeout_s, priority, reply)
         ticket.trace = trace
         self.batcher.put(ticket)
         return ticket
+
+    def remember(
+        self, of: Hashable, body: bytes, json_length: int | None, request: InferRequest
+    ) -> None:
+        """Learn what a request that was all right has around its numbers.
+
+        of: by what those are known that are likely to have the same.
+        """
+        envelope = envelope_of(body, json_length, request)
+        if envelope is None:
+            return
+        if len(self.familiar) >= MAX_FAMILIAR:
+            self.familiar.clear()
+        self.familiar[of] = envelope, self.signature.check(request.inputs)
 
     def _ticket(
         self,

@@ -9,8 +9,8 @@ the ordinary (pipelining, `Expect`, a slow reader, an access log), goes the way 
 uvicorn sends it, to the same code behind the gate.
 
 Callers who stay send the same head again and again, with another body: it is parsed
-once. While it is the same, byte for byte, and all of the request came in one read, its
-body is where it was before.
+once. While it is the same, byte for byte but for the length of the body, and all of the
+request came in one read, its body is where it was before.
 """
 
 import time
@@ -19,10 +19,19 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .content_coding import compressed
+from .deployment import DEFAULT_PRIORITY
 from .errors import BodyTooLarge, Reply, reply_to
-from .exchange import Exchange, may_say_more, too_late
-from .gate import Head, Inference, infer_target
-from .preface import Known, Preface, written
+from .exchange import Exchange
+from .gate import (
+    PEEK_BYTES,
+    Head,
+    Inference,
+    first_look,
+    infer_target,
+    may_say_more,
+    says_more,
+)
+from .preface import Known, Preface, known_of, written
 from .protocol.compression import Accepted
 
 # Whose heads differ this many times in a row is not one who repeats them.
@@ -113,9 +122,8 @@ class Door(HttpToolsProtocol):
         if (
             known is not None
             and self._free
-            and len(data) == known.size
-            and data.startswith(known.text)
             and self._begun == self._ended
+            and data.startswith(known.before)
             and self._again(known, data)
         ):
             return
@@ -126,20 +134,25 @@ class Door(HttpToolsProtocol):
             self._remember(data)
 
     def _again(self, known: Known, data: bytes) -> bool:
-        """Take a request whose head is known; False where something has changed behind it."""
+        """Take a request whose head is known; False where it is not, or has another meaning now."""
+        at = known.body_at(data)
+        if not at or len(data) - at > self._max_body_bytes:
+            return False
         try:
             deployment = self._inference.deployment(*known.target)
         except Exception:
             return False  # the long way says what is wrong
         if deployment.model.pipeline is not None or deployment.tracer is not None:
             return False
-        head = known.head
+        timeout_s = known.head.timeout_s
+        small = len(data) <= PEEK_BYTES
         # Its bytes came while the last turn of the loop went on.
         arrived = self._loop.time() - deployment.batcher.turn_s / 2
-        patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-        left_s = patience_s - (time.monotonic() - arrived)
-        needed_s = deployment.needed_s(left_s)
-        if needed_s > left_s and not (known.may_say_more and b'"timeout"' in data):
+        patience_s = deployment.default_patience_s if timeout_s is None else timeout_s
+        now = time.monotonic()
+        left_s = patience_s - (now - arrived)
+        needed_s = deployment.needed_s(left_s, now, DEFAULT_PRIORITY if small else 0)
+        if needed_s > left_s and not (small and says_more(data, timeout_s)):
             # Of all that this server does under overload, this is the most.
             state = self._state
             self._write(self._preface.refusal(state, needed_s, patience_s))
@@ -151,24 +164,20 @@ class Door(HttpToolsProtocol):
         self._free = False
         self._misses = 0
         exchange = Exchange(
-            self, deployment, head, target=known.target, keep_alive=True, arrived=arrived
+            self, deployment, known.head, target=known.target, keep_alive=True, arrived=arrived
         )
         self.cycle = exchange  # type: ignore[assignment]
-        exchange.begin(data[len(known.text) :])
+        exchange.begin_again(known, data[at:])
         return True
 
     def _remember(self, data: bytes) -> None:
         """All of a request and nothing else came in one read: was it one to remember?"""
         if self._last is None or self._last[0] != self._ended:
             return
-        _, target, head = self._last
         self._misses += 1
-        size = data.find(b"\r\n\r\n") + 4
-        if head.length == len(data) - size:
+        if known := known_of(data, *self._last[1:]):
             # One for all connections that send the same: it stays in the cache.
-            self._known = self._preface.known(
-                Known(data[:size], len(data), target, head, may_say_more(head))
-            )
+            self._known = self._preface.known(known)
 
     # --- the parser speaks
 
@@ -248,7 +257,7 @@ class Door(HttpToolsProtocol):
             target=target,
             keep_alive=keep_alive,
             arrived=arrived,
-            refusal=too_late(deployment, head, arrived),
+            refusal=first_look(deployment, head, arrived)[0],
             trace=trace,
         )
 

@@ -1,19 +1,22 @@
 """One inference request that is answered without a task: from its head to its answer."""
 
-import time
 from typing import TYPE_CHECKING
 
 from batching import Ticket, TooLate
-from models import Tensors
+from models import Checked, Tensors
 
 from .deployment import Answer, Deployment
 from .errors import reply_to
-from .gate import PEEK_BYTES, Head, answer_with
+from .gate import Head, answer_with, says_more
 from .observe.tracing import Trace
+from .preface import Known
 from .protocol import InferRequest, InvalidRequest, decode
 
 if TYPE_CHECKING:
     from .door import Door
+
+# Who sends an id of its own with each request repeats nothing: after so many, nobody looks.
+_LESSONS = 8
 
 
 class Exchange:
@@ -145,35 +148,50 @@ class Exchange:
     def begin(self, body: bytes) -> None:
         """All of the body is here."""
         try:
-            # A refusal stands, unless the body says that its caller has more time.
-            if self.refusal and b'"timeout"' not in body:
+            # A refusal stands, unless the body says something else.
+            if self.refusal and not says_more(body, self.head.timeout_s):
                 self.turn_away(self.refusal)
                 return
             request = self._request = decode(body, self.head.json_length)
             self._deployment.outputs.check(request)
-            self._ticket = self._deployment.put(
-                request.inputs,
-                self,
-                arrived=self._arrived,
-                timeout_s=self.head.timeout_s if request.timeout_s is None else request.timeout_s,
-                priority=request.priority,
-                trace=self.trace,
-            )
+            self._put(request, None)
         except InvalidRequest as error:
             self.turn_away(error)
         except Exception as error:
             self.fail(error)
 
+    def begin_again(self, known: Known, body: bytes) -> None:
+        """`begin` for a body behind a head that is known: what is around its numbers may be too."""
+        deployment = self._deployment
+        familiar = deployment.familiar.get(known)
+        if familiar is None:
+            self.begin(body)
+            if known.lessons < _LESSONS and (request := self._request) is not None:
+                known.lessons += 1
+                deployment.remember(known, body, self.head.json_length, request)
+            return
+        envelope, checked = familiar
+        try:
+            request = self._request = envelope.opened(body)
+            if request is not None:
+                self._put(request, checked)
+                return
+        except InvalidRequest as error:
+            self.turn_away(error)
+            return
+        except Exception as error:
+            self.fail(error)
+            return
+        self.begin(body)
 
-def too_late(deployment: Deployment, head: Head, arrived: float) -> TooLate | None:
-    """A first look, before a body is read: the refusal, if the answer would come too late."""
-    patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-    # What has passed since the bytes came is gone.
-    left_s = patience_s - (time.monotonic() - arrived)
-    needed_s = deployment.needed_s(left_s)
-    return TooLate(needed_s=needed_s, allowed_s=patience_s) if needed_s > left_s else None
-
-
-def may_say_more(head: Head) -> bool:
-    """Whether the body may still say that its caller has more time, and is worth reading."""
-    return head.timeout_s is None and 0 < head.length <= PEEK_BYTES
+    def _put(self, request: InferRequest, checked: Checked | None) -> None:
+        timeout_s = request.timeout_s
+        self._ticket = self._deployment.put(
+            request.inputs,
+            self,
+            arrived=self._arrived,
+            timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
+            priority=request.priority,
+            trace=self.trace,
+            checked=checked,
+        )

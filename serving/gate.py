@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from batching import TooLate
 
 from .content_coding import compressed, decompressed, glance
-from .deployment import Answer, Deployment
+from .deployment import DEFAULT_PRIORITY, Answer, Deployment
 from .engine import Engine
 from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
 from .observe.tracing import followed
@@ -41,7 +41,7 @@ _BINARY = (b"content-type", b"application/octet-stream")
 WATCH_FROM_S = 0.25
 
 
-# Bodies up to here are looked into for a timeout of their own before a refusal.
+# Bodies up to here are looked into before a refusal: for more time, or another priority.
 PEEK_BYTES = 65536
 
 
@@ -128,17 +128,16 @@ class Inference:
         except (InvalidRequest, BodyTooLarge, UnsupportedEncoding) as error:
             deployment.statistics.failed(error)
             raise
-        patience_s = deployment.patience_s() if head.timeout_s is None else head.timeout_s
-        needed_s = deployment.needed_s(patience_s)
+        refusal, needed_s = first_look(deployment, head, arrived)
         body = None
-        if needed_s > patience_s:
+        if refusal is not None:
             # Saying no must cost far less than saying yes: nothing is read or raised. But a
             # small body may say that its caller has more time than the model's own limit.
-            if head.timeout_s is None and 0 < head.length <= PEEK_BYTES:
+            if may_say_more(head):
                 body = await self._read(receive)
-            if body is None or b'"timeout"' not in glance(body, head.coding):
+            if body is None or not says_more(glance(body, head.coding), head.timeout_s):
                 deployment.statistics.too_late()
-                return reply_to(TooLate(needed_s=needed_s, allowed_s=patience_s))
+                return reply_to(refusal)
         with followed(
             deployment.tracer,
             headers,
@@ -232,6 +231,33 @@ class Inference:
         if len(body) > self.max_body_bytes:
             raise BodyTooLarge(self.max_body_bytes)
         return body
+
+
+def first_look(deployment: Deployment, head: Head, arrived: float) -> tuple[TooLate | None, float]:
+    """Before a body is read: the refusal, if its answer would come too late; the seconds to it.
+
+    What the body may change, and is looked into for, is not held against it.
+    """
+    patience_s = deployment.default_patience_s if head.timeout_s is None else head.timeout_s
+    now = time.monotonic()
+    # What has passed since the bytes came is gone.
+    left_s = patience_s - (now - arrived)
+    priority = DEFAULT_PRIORITY if may_say_more(head) else 0
+    needed_s = deployment.needed_s(left_s, now, priority)
+    late = needed_s > left_s
+    return TooLate(needed_s=needed_s, allowed_s=patience_s) if late else None, needed_s
+
+
+def may_say_more(head: Head) -> bool:
+    """Whether the body may still say what its caller wants, and is worth reading for that."""
+    return 0 < head.length <= PEEK_BYTES
+
+
+def says_more(body: bytes, timeout_s: float | None) -> bool:
+    """Whether it seems to. timeout_s: what the head says; it is believed."""
+    return b'"parameters"' in body and (
+        b'"priority"' in body or (timeout_s is None and b'"timeout"' in body)
+    )
 
 
 def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -> Reply:

@@ -1,6 +1,7 @@
 """What is the same for many requests and replies over HTTP, kept as bytes."""
 
-from typing import NamedTuple
+import re
+from dataclasses import dataclass
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from uvicorn.server import ServerState
@@ -14,15 +15,45 @@ MAX_KNOWN = 4096
 """Heads that are kept once for all connections; each connection keeps its own last one."""
 
 
-class Known(NamedTuple):
-    """The head of a request that was all right, and is likely to come again."""
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 
-    text: bytes
-    size: int
-    """Bytes of the whole request."""
+
+@dataclass(slots=True, eq=False)
+class Known:
+    """The head of a request that was all right, and is likely to come again.
+
+    The same caller's next body may be of another length: one who writes numbers as JSON never
+    sends two of the same. So the digits of Content-Length may differ, and nothing else.
+    """
+
+    before: bytes
+    """What comes before them,"""
+    behind: bytes
+    """and behind, up to the body."""
     target: tuple[str, str | None]
     head: Head
-    may_say_more: bool
+    lessons: int = 0
+    """How many requests have been looked at for what they have in common."""
+
+    def body_at(self, data: bytes) -> int:
+        """Where the body begins in a whole request; 0 if its head, or its length, is another."""
+        first = len(self.before)
+        end = data.find(b"\r", first)
+        at = end + len(self.behind)
+        if data.startswith(self.behind, end) and data[first:end] == b"%d" % (len(data) - at):
+            return at
+        return 0
+
+
+def known_of(data: bytes, target: tuple[str, str | None], head: Head) -> Known | None:
+    """What there is to know of a request that is all of `data`; None where it is not all."""
+    size = data.find(b"\r\n\r\n") + 4
+    length = _LENGTH.search(data, 0, size)
+    if length is None or head.length != len(data) - size:
+        return None
+    first, end = length.span(1)
+    known = Known(data[:first], data[end:size], target, head)
+    return known if known.body_at(data) == size else None
 
 
 class Preface:
@@ -33,13 +64,13 @@ class Preface:
         self._text = b""
         self._refusals: dict[tuple[float, int], bytes] = {}
         """Whole replies: by what is allowed, and how many sixteenths of it would be needed."""
-        self._known: dict[tuple[bytes, int], Known] = {}
+        self._known: dict[tuple[bytes, bytes], Known] = {}
 
     def known(self, known: Known) -> Known:
         """The same, of which there is only one."""
         if len(self._known) >= MAX_KNOWN:
             self._known.clear()
-        return self._known.setdefault((known.text, known.size), known)
+        return self._known.setdefault((known.before, known.behind), known)
 
     def of(self, state: ServerState) -> bytes:
         """The headers of every reply."""

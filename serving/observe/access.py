@@ -72,22 +72,37 @@ def id_in(headers: list[tuple[bytes, bytes]]) -> str:
 
 
 def _log(scope: Message, status: int, timing: str, took_s: float) -> None:
-    # As it came over the wire: escaped already, and never two names for one path.
-    path = escaped((scope.get("raw_path") or scope["path"].encode()).decode("latin-1"))
-    client = (scope.get("client") or ("-",))[0]
-    what = str(status) if status else "left"
+    log_request(
+        client=(scope.get("client") or ("-",))[0],
+        method=scope["method"],
+        # As it came over the wire: escaped already, and never two names for one path.
+        path=(scope.get("raw_path") or scope["path"].encode()).decode("latin-1"),
+        status=status or None,
+        timing=timing,
+        took_s=took_s,
+    )
+
+
+def log_request(
+    *, client: str, method: str, path: str, status: int | str | None, timing: str, took_s: float
+) -> None:
+    """The line of one request, of whatever door.
+
+    status: None if its caller had gone. timing: what `Server-Timing` says, or nothing.
+    """
+    path = escaped(path)
     logger.info(
         "%s %s %s %.1f ms%s",
-        scope["method"],
+        method,
         path,
-        what,
+        "left" if status is None else status,
         took_s * 1e3,
         f" [{timing}]" if timing else "",
         extra={
             "client": client,
-            "method": scope["method"],
+            "method": method,
             "path": path,
-            "status": status or None,
+            "status": status,
             "duration_s": round(took_s, 6),
             "server_timing": timing or None,
         },

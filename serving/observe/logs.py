@@ -97,7 +97,13 @@ def dumped(event: Mapping[str, Any]) -> str:
         return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # half a pair of surrogates, say: text that is none
         plain = {str(name): repr(value) for name, value in event.items()}
-        return orjson.dumps({escaped(key): ascii(value) for key, value in plain.items()}).decode()
+        return orjson.dumps(
+            {_encodable(key): ascii(value) for key, value in plain.items()}
+        ).decode()
+
+
+def _encodable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def escaped(text: str) -> str:

@@ -121,6 +121,8 @@ GAUGES: Final = (
     ("jitney_riding_rows", "Rows in batches under way.", "riding_rows"),
     ("jitney_predicted_wait_seconds",
      "When a request that came now would be answered, as predicted.", "predicted_wait_s"),
+    ("jitney_slo_seconds",
+     "Within what a request that does not say it itself is answered, or refused.", "slo_s"),
     ("jitney_max_batch_rows", "Rows of the largest batch.", "max_rows"),
     ("jitney_cost_error_ratio",
      "The largest relative error of the cost model when it was fitted.", "fit_error"),

@@ -39,7 +39,7 @@ from batching.parts import Part
 from ..errors import status_of
 from ..version import VERSION
 from .reasons import reason_of
-from .tracing import Header
+from .tracing import CannotTrace, Header
 
 logger = logging.getLogger(__name__)
 
@@ -213,7 +213,11 @@ class OpenTelemetry:
 
 
 def provider_from_environment() -> TracerProvider:
-    """Spans to an OTLP receiver, in batches, as the OTEL_* variables say."""
+    """Spans to an OTLP receiver, in batches, as the OTEL_* variables say.
+
+    Raises CannotTrace for what they ask that is not done: it would not be seen otherwise.
+    """
+    _look_at_environment()
     about: dict[str, str] = {"service.version": VERSION}
     said = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     if not os.environ.get("OTEL_SERVICE_NAME") and "service.name=" not in said:
@@ -221,6 +225,22 @@ def provider_from_environment() -> TracerProvider:
     provider = TracerProvider(resource=Resource.create(about), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
+
+
+def _look_at_environment() -> None:
+    if (exporter := os.environ.get("OTEL_TRACES_EXPORTER") or "otlp") != "otlp":
+        raise CannotTrace(
+            f"OTEL_TRACES_EXPORTER is {exporter!r}, but --tracing sends to otlp only; "
+            "leave out one of them"
+        )
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        if protocol := os.environ.get(name):
+            if protocol != "http/protobuf":
+                raise CannotTrace(
+                    f"{name} is {protocol!r}, but traces are sent by http/protobuf only; set it "
+                    "to that, and the endpoint to the receiver's port for HTTP, as a rule 4318"
+                )
+            return
 
 
 def _epoch_ns(instant: float) -> int:

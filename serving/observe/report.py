@@ -6,7 +6,7 @@ several processes that serve the same models are `together` one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 
+Reports = Callable[[], Awaitable[Values]]
+"""The report of all processes that serve together: see `serving.workers`."""
+
 # What is there now, and how the same of several processes is made into one.
 GAUGES: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "ready": min,
@@ -25,6 +28,7 @@ GAUGES: Final[Mapping[str, Callable[[Sequence[float]], float]]] = {
     "riding": sum,
     "riding_rows": sum,
     "predicted_wait_s": max,
+    "slo_s": min,
     "max_rows": max,
     "fit_error": max,
     "speed": fmean,
@@ -72,6 +76,7 @@ def gauges(deployment: Deployment) -> dict[str, float]:
         "riding": statistics.riding,
         "riding_rows": statistics.riding_rows,
         "predicted_wait_s": batcher.needed_s(),
+        "slo_s": deployment.patience_s(),
         "max_rows": deployment.max_rows,
         "fit_error": cost.error,
         "speed": cost.speed,

@@ -66,15 +66,19 @@ class ModelStatistics:
         self,
         *,
         predict: Callable[[int, int], float] | None = None,
+        finishes: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """
         predict: seconds that a batch of so many rows, padded to so much, should run for;
             asked when it leaves.
+        finishes: a run's rows are not yet an answer: of each request that rode well somebody
+            says `finished`, and until then it is not counted as one that was answered.
         clock: the batcher's; wall: seconds since 1970.
         """
-        self._predict, self._clock, self._wall = predict, clock, wall
+        self._predict, self._finishes = predict, finishes
+        self._clock, self._wall = clock, wall
         self.totals = Totals()
         self.riding = self.riding_rows = 0
         """In batches that have left and are not answered yet: requests, and rows."""
@@ -91,9 +95,7 @@ class ModelStatistics:
         self.failed(error, waited_s)
 
     def left(self, ticket: Ticket[Any, Any]) -> None:
-        totals = self.totals
-        totals.left += 1
-        totals.fail_s += self._clock() - ticket.arrived
+        self.gone(ticket.arrived)
 
     def batch_cut(self, batch: Batch, tickets: Sequence[Ticket[Any, Any]]) -> None:
         self.riding += len(tickets)
@@ -109,16 +111,13 @@ class ModelStatistics:
         rows = batch.rows
         if len(good) < len(tickets):
             good, rows = self._sorted_out(batch, tickets, good, now)
-        ended_at = batch.ended_at or now  # it has not ended if it could not be carried out
-        away_s = ended_at - batch.cut_at
-        # Run apart, all of it was running: only the first run is known by itself.
-        infer_s = batch.run_s if batch.runs == 1 else away_s
-        input_s, output_s = away_s - infer_s, now - ended_at
+        input_s, infer_s, output_s = _spent(batch, now)
         if count := len(good):
             arrived = sorted([ticket.arrived for ticket in good])
             together = sum(arrived)
-            totals.latency.add_since(now, arrived, together)
             totals.queue.add_since(batch.cut_at, arrived, together)
+        if count and not self._finishes:
+            totals.latency.add_since(now, arrived, together)
             totals.success += count
             totals.good_rows += rows
             totals.success_s += now * count - together
@@ -177,6 +176,28 @@ class ModelStatistics:
 
     # --- what others tell
 
+    def finished(self, ticket: Ticket[Any, Any], error: BaseException | None = None) -> None:
+        """What follows a run has been done for a request that rode well, or went wrong."""
+        now, totals, batch = self._clock(), self.totals, ticket.batch
+        waited_s = now - ticket.arrived
+        totals.latency.add(waited_s)
+        if error is not None or batch is None:
+            self._count_refused(reason_of(error or RuntimeError()), waited_s)
+            return
+        input_s, infer_s, output_s = _spent(batch, now)
+        totals.success += 1
+        totals.good_rows += ticket.rows
+        totals.success_s += waited_s
+        totals.queue_s += batch.cut_at - ticket.arrived
+        totals.input_s += input_s
+        totals.infer_s += infer_s
+        totals.output_s += output_s
+
+    def gone(self, arrived: float) -> None:
+        """A caller has gone, of whom the batcher did not know."""
+        self.totals.left += 1
+        self.totals.fail_s += self._clock() - arrived
+
     def failed(self, error: BaseException, waited_s: float = 0.0) -> None:
         """A request for this model got an error, and no batch of the batcher's had to do with it.
 
@@ -199,6 +220,15 @@ class ModelStatistics:
     def snapshot(self) -> StatisticsSnapshot:
         """The numbers as the protocol's statistics extension has them."""
         return snapshot_of(self.totals)
+
+
+def _spent(batch: Batch, now: float) -> tuple[float, float, float]:
+    """Seconds of handing it over and back, of its run, and since then."""
+    ended_at = batch.ended_at or now  # it has not ended if it could not be carried out
+    away_s = ended_at - batch.cut_at
+    # Run apart, all of it was running: only the first run is known by itself.
+    infer_s = batch.run_s if batch.runs == 1 else away_s
+    return away_s - infer_s, infer_s, now - ended_at
 
 
 def snapshot_of(totals: Totals) -> StatisticsSnapshot:

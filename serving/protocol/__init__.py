@@ -1,6 +1,7 @@
 """The Open Inference Protocol: bytes to tensors and back. Pure; knows no server and no model."""
 
 from .datatypes import datatype_of
+from .envelope import Envelope, envelope_of
 from .errors import InvalidRequest
 from .outputs import ModelOutputs
 from .raw import RawInput, decode_raw
@@ -10,6 +11,7 @@ from .response import Encoded, encode
 
 __all__ = [
     "Encoded",
+    "Envelope",
     "InferRequest",
     "InvalidRequest",
     "ModelOutputs",
@@ -19,4 +21,5 @@ __all__ = [
     "decode",
     "decode_raw",
     "encode",
+    "envelope_of",
 ]

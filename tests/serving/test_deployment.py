@@ -1,6 +1,7 @@
 """What a model's settings do to how it is served: each of them has an effect."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +12,14 @@ import pytest
 from onnx import TensorProto
 
 from batching import Cores, Ticket, TooLate, TooManyRows
-from models import ModelConfig, ModelSource, Tensors, load
+from models import InvalidInput, ModelConfig, ModelSource, PipelineFailed, Tensors, load
+from models.pipeline import UserPipeline
 from serving.cli.banner import serving_banner
 from serving.deployment import Answer, Deployment
 from serving.engine import Engine
+from serving.observe.metrics import outcomes
 from serving.settings import Settings
+from tests.support.asgi import loaded
 from tests.support.onnx_models import doubler, identity, similarity
 
 
@@ -140,7 +144,7 @@ async def test_what_cannot_be_answered_within_slo_ms_is_refused(path: Path) -> N
     async with engine_with(path, ModelConfig(slo_ms=1e-6)) as engine:
         with pytest.raises(TooLate):
             await ask(engine)
-        assert engine.deployment("m", None).needed_s(0) > 1e-9
+        assert engine.deployment("m", None).needed_s(0, time.monotonic(), 0) > 1e-9
 
     async with engine_with(path, ModelConfig(slo_ms=60_000)) as engine:
         assert (await ask(engine)).outputs["y"].tolist() == [[2]]
@@ -187,3 +191,70 @@ async def test_the_description_and_the_example_are_shown(path: Path) -> None:
 
     assert "m (version 1): Twice as much\n" in shown
     assert '"data":[21]' in shown
+
+
+# --- what is counted where something follows the model
+
+AFTER = """\
+import threading
+
+waits, goes_on = threading.Event(), threading.Event()
+
+
+def before(inputs):
+    return inputs
+
+
+def after(outputs):
+    value = float(outputs["y"][0, 0])
+    if value == -2:
+        raise RuntimeError("after cannot do this")
+    if value == -4:
+        raise ValueError("not this one")
+    if value == -6:
+        waits.set()
+        goes_on.wait(60)
+    return outputs
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    doubler(tmp_path / "models" / "m" / "1" / "model.onnx", width=1)
+    (tmp_path / "models" / "m" / "pipeline.py").write_text(AFTER)
+    return tmp_path / "models"
+
+
+async def counted_of(engine: Engine, value: float) -> dict[str, int]:
+    """What one more request is counted as, whose rows hold this number."""
+    deployment = engine.deployment("m", None)
+    before = outcomes(deployment.statistics.totals)
+    with contextlib.suppress(PipelineFailed, InvalidInput):
+        await deployment.infer(rows(value), arrived=time.monotonic(), timeout_s=None, priority=5)
+    after = outcomes(deployment.statistics.totals)
+    return {name: count - before[name] for name, count in after.items() if count != before[name]}
+
+
+async def test_a_request_is_counted_once_whatever_its_pipeline_does(folder: Path) -> None:
+    async with loaded(folder) as engine:
+        assert await counted_of(engine, 1) == {"success": 1}
+        assert await counted_of(engine, -1) == {"failed": 1}
+        assert await counted_of(engine, -2) == {"refused": 1}
+        totals = engine.deployment("m", None).statistics.totals
+        assert totals.refused == {"pipeline_failed": 1, "invalid": 1}
+        assert totals.latency.count == 3
+
+
+async def test_who_leaves_while_the_pipeline_is_at_work_is_counted_once(folder: Path) -> None:
+    async with loaded(folder) as engine:
+        pipeline = engine.deployment("m", None).model.pipeline
+        assert isinstance(pipeline, UserPipeline)
+        code = pipeline._after.__globals__
+        asked = asyncio.create_task(counted_of(engine, -3))
+        await asyncio.to_thread(code["waits"].wait, 60)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        code["goes_on"].set()
+        counted = outcomes(engine.deployment("m", None).statistics.totals)
+        assert counted == {"success": 0, "failed": 0, "refused": 0, "late": 0, "left": 1}

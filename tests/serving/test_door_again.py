@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from serving.deployment import DEFAULT_PRIORITY
 from serving.observe.otel import OpenTelemetry
 from tests.support.door import listening, post
 from tests.support.held_model import ask, held
@@ -39,6 +40,30 @@ async def test_the_parser_is_not_asked_again_for_a_head_that_it_has_seen(served)
 
     (door,) = server.server.server_state.connections
     assert door._begun == 1
+
+
+async def test_nor_for_bodies_of_other_lengths(served):
+    _, server, connection = served
+    numbers = [1.0, 0.125, 12345.0, -1e30, 3.0]
+    for number in numbers:
+        answer = await exchange(connection, post(ask(number)))
+        assert value(answer[2]) == pytest.approx(number)
+
+    (door,) = server.server.server_state.connections
+    assert door._begun == 1
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", '"1"', "true", "[1]", "1]", "1, 2", ""])
+async def test_what_is_around_the_numbers_is_known_and_the_numbers_are_looked_at(served, number):
+    _, _, connection = served
+    good = post(ask(1.0))
+    strange = ask(1.0).replace(b"[1.0]", f"[{number}]".encode())
+    fresh = await exchange(connection, post(strange, b"x-never: seen"))
+    for _ in range(3):
+        assert value((await exchange(connection, good))[2]) == 1.0
+    again = await exchange(connection, post(strange))
+
+    assert (again[0], again[2]) == (fresh[0], fresh[2])
 
 
 @pytest.mark.parametrize(
@@ -113,6 +138,38 @@ async def test_who_would_be_late_is_refused_by_a_known_head_and_counted():
         assert door._begun == 2  # the second and the third were known
         totals = engine.deployments["held"].statistics.snapshot()
         assert totals.fail.count == 3
+
+
+WAITING = {
+    "inputs": {"x": np.ones((1, 1), np.float32)},
+    "arrived": 0.0,
+    "timeout_s": 1e9,
+    "priority": 1,
+}
+
+
+async def test_a_queue_is_in_the_way_of_who_is_no_more_urgent_before_a_body_is_read():
+    """Lesson 13: a refusal costs next to nothing, and a priority in the body still counts."""
+    async with held() as (model, engine), listening(engine) as server:
+        connection = await server.connect()
+        known = post(ask(1.0), b"x-request-timeout-ms: 60000")
+        deployment = engine.deployments["held"]
+        waiting = [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(2)]
+        await model.started()
+        while deployment.batcher.needed_s(priority=DEFAULT_PRIORITY) < 0.05:
+            waiting += [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(100)]
+            await asyncio.sleep(0)
+        hurry = b"x-request-timeout-ms: 00025"
+        refused = [await exchange(connection, post(b"!", hurry)) for _ in range(12)]
+        urgent = ask(2.0)[:-1] + b',"parameters":{"priority":1}}'
+        connection.send(post(urgent, hurry))
+        model.let_go()
+        answered = await connection.reply()
+        await asyncio.gather(*waiting)
+
+        assert {status for status, _, _ in refused} == {429}
+        assert answered[0] in (200, 504), answered
+        assert value((await exchange(connection, known))[2]) == 1.0
 
 
 async def test_a_large_answer_is_compressed_for_who_can_read_that(served):

@@ -312,6 +312,38 @@ def test_spans_that_nobody_takes_do_not_hold_up_the_end(
 
         assert time.monotonic() - began < 1
     assert "could not be sent" in caplog.text
+    # It goes on trying for its second, which must not be another test's.
+    for thread in threading.enumerate():
+        if thread.name == "last spans":
+            thread.join(60)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_TRACES_EXPORTER", "console"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Lesson 24."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(CannotTrace, match=name):
+        open_tracer()
+
+
+def test_what_is_done_anyway_may_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    # The more special one counts.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+
+    open_tracer().close()
 
 
 # --- who does without

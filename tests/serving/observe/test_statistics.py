@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batching import Batch, Batcher, DeadlineExceeded, RunFailed, Ticket, TooLate, TooManyRows
 from batching.parts import divided
 from batching.scatter import scatter
-from models import InvalidInput
+from models import InvalidInput, PipelineFailed
 from serving.observe.statistics import Duration, ModelStatistics
 from tests.support.batches import HandExecutor, settle, ticket
 
@@ -241,6 +241,33 @@ def test_a_request_in_parts_runs_out_of_time_once() -> None:
         statistics.refused(one, error)
 
     assert statistics.totals.refused == {"deadline_exceeded": 1}
+
+
+# --- where something follows the run
+
+
+def test_what_is_to_be_finished_is_no_success_before_it_is() -> None:
+    clock = Clock(10.5)
+    statistics = counted(clock, finishes=True)
+    good, bad = ticket(rows=2, arrived=10.0), ticket(arrived=10.1)
+
+    ride(statistics, [good, bad], cut_at=10.2, ended_at=10.4, run_s=0.2)
+
+    assert (statistics.totals.success, statistics.totals.latency.count) == (0, 0)
+    assert statistics.totals.queue.count == 2
+    clock.now = 11.0
+    statistics.finished(good)
+    statistics.finished(bad, PipelineFailed("m"))
+    told = statistics.snapshot()
+    assert (told.success, told.fail) == (ms(1, 1000), ms(1, 900))
+    assert (told.queue, told.compute_infer, told.compute_output) == (
+        ms(1, 200),
+        ms(1, 200),
+        ms(1, 600),
+    )
+    assert told.inference_count == 2
+    assert statistics.totals.refused == {"pipeline_failed": 1}
+    assert statistics.totals.latency.count == 2
 
 
 # --- the cost model's error, and padding

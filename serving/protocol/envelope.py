@@ -1,0 +1,139 @@
+"""A request that differs from an earlier one in its numbers only.
+
+Callers who stay send the same names, shapes and parameters again and again. What is around
+the numbers is compared, byte for byte, instead of being read again: what it says is known.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import simdjson
+
+from .datatypes import Array, datatype_of, tensor_from_bytes
+from .elements import from_json
+from .request import InferRequest
+
+_DATA = re.compile(rb'"data"\s*:\s*')
+_BRACKETS = re.compile(rb"[][]")
+_NUMBERS = frozenset("fiu")
+
+
+class _Place(NamedTuple):
+    """Where an input's bytes are, behind the JSON."""
+
+    where: str
+    """What a refusal calls it."""
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    first: int
+    end: int
+    """In bytes from the body's beginning; for numbers in the JSON, from its end."""
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What is around the numbers of a request, and the request that it made."""
+
+    before: bytes
+    behind: bytes
+    size: int
+    """Bytes of the whole body, where they are always as many; 0 where they are not."""
+    numbers: _Place | None
+    """The input whose numbers are in the JSON between the two; None where all are behind it."""
+    places: Sequence[_Place]
+    like: InferRequest
+
+    def opened(self, body: bytes) -> InferRequest | None:
+        """What `decode` would make of the body; None if it has not the same envelope.
+
+        Raises InvalidRequest, as `decode` does, for numbers that do not fit.
+        """
+        if not body.startswith(self.before):
+            return None
+        if numbers := self.numbers:
+            if not body.endswith(self.behind):
+                return None
+            try:
+                data = simdjson.Parser().parse(body[numbers.first : len(body) - numbers.end])
+            except (ValueError, RuntimeError):
+                return None
+            # Where it is an array by itself, it is one where it stands, and no more than that.
+            if type(data) is not simdjson.Array:
+                return None
+            where, name, datatype, shape, _, _ = numbers
+            inputs = {name: from_json(where, datatype, shape, data)}
+        else:
+            if len(body) != self.size:
+                return None
+            binary = memoryview(body)
+            inputs = {
+                name: tensor_from_bytes(where, datatype, shape, binary[first:end])
+                for where, name, datatype, shape, first, end in self.places
+            }
+        like = self.like
+        return InferRequest(
+            inputs,
+            like.id,
+            like.outputs,
+            like.binary_outputs,
+            like.parameters,
+            like.timeout_s,
+            like.priority,
+        )
+
+
+def envelope_of(body: bytes, json_length: int | None, request: InferRequest) -> Envelope | None:
+    """The envelope of a request that `decode` has made of a body; None where it is of no use."""
+    like = InferRequest(
+        {},
+        request.id,
+        request.outputs,
+        request.binary_outputs,
+        request.parameters,
+        request.timeout_s,
+        request.priority,
+    )
+    if json_length:
+        return _around_bytes(body, json_length, request.inputs, like)
+    if json_length is None and len(request.inputs) == 1:
+        return _around_json(body, request.inputs, like)
+    return None
+
+
+def _around_bytes(
+    body: bytes, json_length: int, inputs: dict[str, Array], like: InferRequest
+) -> Envelope | None:
+    places: list[_Place] = []
+    at = json_length
+    for name, tensor in inputs.items():
+        if tensor.dtype.hasobject:
+            return None  # texts are as long as they like
+        end = at + tensor.nbytes
+        where, datatype = f"inputs[{len(places)}]", datatype_of(tensor.dtype)
+        places.append(_Place(where, name, datatype, tensor.shape, at, end))
+        at = end
+    if at != len(body):
+        return None  # some are in the JSON
+    return Envelope(body[:json_length], b"", len(body), None, places, like)
+
+
+def _around_json(body: bytes, inputs: dict[str, Array], like: InferRequest) -> Envelope | None:
+    [(name, tensor)] = inputs.items()
+    if tensor.dtype.kind not in _NUMBERS or not tensor.size:
+        return None
+    # It is the tensor's, if it is the only one, and no text contains it.
+    keys = list(_DATA.finditer(body))
+    if len(keys) != 1 or b"\\" in body:
+        return None
+    first, depth = keys[0].end(), 0
+    for bracket in _BRACKETS.finditer(body, first):
+        depth += 1 if bracket[0] == b"[" else -1
+        if not depth:
+            end = bracket.end()
+            break
+    datatype = datatype_of(tensor.dtype)
+    place = _Place("inputs[0]", name, datatype, tensor.shape, first, len(body) - end)
+    return Envelope(body[:first], body[end:], 0, place, (), like)
