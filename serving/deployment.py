@@ -236,13 +236,16 @@ class Deployment:
         reply: Reply[Tensors] | None = None,
     ) -> Ticket[Tensors, Tensors]:
         rows = max(1, checked.rows)
+        if timeout_s is None:
+            alike = rows == 1 and not length
+            timeout_s = self.default_patience_s if alike else self.patience_s(rows, length)
         return self.batcher.ticket(
             inputs,
             rows=rows,
             length=length,
             key=checked.key,
             priority=priority if 1 <= priority <= PRIORITIES else DEFAULT_PRIORITY,
-            timeout_s=self.patience_s(rows, length) if timeout_s is None else timeout_s,
+            timeout_s=timeout_s,
             arrived=arrived,
             reply=reply,
         )

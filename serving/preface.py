@@ -102,5 +102,6 @@ def written(preface: bytes, reply: Reply, *, keep_alive: bool) -> bytes:
             parts += (name, b": ", value, b"\r\n")
     if not keep_alive:
         parts.append(b"connection: close\r\n")
-    parts += (b"content-length: %d\r\n\r\n" % len(reply.body), reply.body)
+    body = reply.body
+    parts += (b"content-length: %d\r\n\r\n" % len(body), body)
     return b"".join(parts)

@@ -5,7 +5,7 @@ are written anew.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -44,19 +44,19 @@ def encode(
     parts = [_opening(model_name, model_version)]
     if request.id:
         parts += (b'"id":', orjson.dumps(request.id), b",")
-    parts.append(b'"outputs":[')
     blobs: list[bytes] = []
+    before = b'"outputs":['
     for name, tensor, binary in wanted(request, outputs, model):
         datatype = datatype_of(tensor.dtype)
-        parts += (_output(name, datatype), orjson.dumps(tensor.shape))
+        parts.append(_output(before, name, datatype, tensor.shape))
+        before = b","
         if binary:
             blob = tensor_to_bytes(tensor)
             blobs.append(blob)
             parts.append(b',"parameters":{"binary_data_size":%d}}' % len(blob))
         else:
             parts += (b',"data":', _elements(name, datatype, tensor), b"}")
-        parts.append(b",")
-    parts[-1] = b"]}"
+    parts.append(b"]}")
     if not any(blobs):
         return Encoded(b"".join(parts), None)
     text = b"".join(parts)
@@ -65,13 +65,17 @@ def encode(
 
 def wanted(
     request: InferRequest, outputs: Mapping[str, Array], model: ModelOutputs | None = None
-) -> Iterator[tuple[str, Array, bool]]:
+) -> Iterable[tuple[str, Array, bool]]:
     """The outputs to send, each by its name, what it is, and whether as bytes."""
-    if not request.outputs:
-        binary = request.binary_outputs
-        for name, tensor in outputs.items():
-            yield name, tensor, binary
-        return
+    if request.outputs:
+        return _asked_for(request, outputs, model)
+    binary = request.binary_outputs
+    return [(name, tensor, binary) for name, tensor in outputs.items()]
+
+
+def _asked_for(
+    request: InferRequest, outputs: Mapping[str, Array], model: ModelOutputs | None
+) -> Iterator[tuple[str, Array, bool]]:
     for output in request.outputs:
         name, found = output.name, outputs.get(output.name)
         if found is None:
@@ -91,8 +95,13 @@ def _opening(model_name: str, model_version: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _output(name: str, datatype: str) -> bytes:
-    return b'{"name":%b,"datatype":"%b","shape":' % (orjson.dumps(name), datatype.encode())
+def _output(before: bytes, name: str, datatype: str, shape: tuple[int, ...]) -> bytes:
+    return b'%b{"name":%b,"datatype":"%b","shape":%b' % (
+        before,
+        orjson.dumps(name),
+        datatype.encode(),
+        orjson.dumps(shape),
+    )
 
 
 def _elements(name: str, datatype: str, tensor: Array) -> bytes:
