@@ -9,8 +9,8 @@ from models import find_models
 from .engine import Engine
 from .gate import App, Gate, Inference
 from .http import create_http_app
-from .http.metrics_route import Reports
 from .observe.access import AccessLog
+from .observe.report import Reports
 from .settings import Settings
 from .watch import watching
 
@@ -29,7 +29,7 @@ def compose(
 ) -> App:
     """The doors in front of an engine, which starts and stops with the application's lifespan.
 
-    reports: what the metrics are made of, if not of this process alone.
+    reports: what the numbers are of, if not of this process alone.
     Where there is no lifespan, somebody else leads the engine's life: see `lifecycle`.
     """
 

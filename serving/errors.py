@@ -52,6 +52,13 @@ class AdminOff(Exception):
         )
 
 
+class OthersSilent(Exception):
+    """Other processes of the same server do not say what they have counted."""
+
+    def __init__(self) -> None:
+        super().__init__("the other processes of the server do not answer; ask again")
+
+
 class Status(NamedTuple):
     """An error's number over HTTP, and its name over gRPC."""
 
@@ -80,6 +87,7 @@ STATUS: Final[Mapping[type[Exception], Status]] = {
     PipelineFailed: Status(500, "INTERNAL"),
     ModelNotReady: Status(503, "UNAVAILABLE"),
     Draining: Status(503, "UNAVAILABLE"),
+    OthersSilent: Status(503, "UNAVAILABLE"),
     DeadlineExceeded: Status(504, "DEADLINE_EXCEEDED"),
 }
 UNEXPECTED: Final = Status(500, "INTERNAL")
@@ -91,6 +99,7 @@ OURS: Final = (
     InvalidRequest,
     BodyTooLarge,
     UnsupportedEncoding,
+    OthersSilent,
 )
 """What carries a message made for callers."""
 

@@ -2,7 +2,9 @@
 
 import json
 import shlex
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
 
 import orjson
 
@@ -10,10 +12,12 @@ from models import Array, Model, Tensors
 from models.bfloat16 import BFLOAT16, to_float32
 
 from .protocol import datatype_of
+from .protocol.datatypes import tensor_to_bytes
 from .protocol.elements import NO_JSON_FORM
 
 # A longer command does not survive being pasted into a terminal.
-MAX_PASTE = 3500
+MAX_PASTE: Final = 3500
+HEADER: Final = "Inference-Header-Content-Length"
 
 
 def example_request(inputs: Tensors) -> dict[str, Any]:
@@ -60,23 +64,56 @@ def _plain(tensor: Array) -> list[Any]:
 
 def curl(model: Model, base_url: str) -> str:
     """A command that can be pasted into a shell, and works."""
-    url = f"{base_url}/v2/models/{model.source.name}/infer"
-    request = example_request(model.example())
+    inputs, request = model.example(), model_example(model)
+    halves = b"".join(_without_json(request, inputs))
+    url = shlex.quote(f"{base_url}/v2/models/{quote(model.source.name, safe='')}/infer")
+    sends = f"curl -s {url}"
+    if "outputs" in request:
+        sends += " --output -"  # or curl writes no bytes to a terminal
     body = json.dumps(request, separators=(",", ":"))
-    if len(body) <= MAX_PASTE:
-        return f"curl -s {url} -d {shlex.quote(body)}"
-    # Too many numbers to paste: let Python write them.
-    tensors = ", ".join(
-        f'{{"name": {json.dumps(tensor["name"])}, "shape": {tensor["shape"]}, '
-        f'"datatype": "{tensor["datatype"]}", "data": {_repeated(tensor["data"])}}}'
-        for tensor in request["inputs"]
+    octal = "".join(f"\\{byte:03o}" for byte in halves)
+    if len(body) + len(octal) <= MAX_PASTE:
+        if not halves:
+            return f"{sends} -d {shlex.quote(body)}"
+        written = f"{{ printf %s {shlex.quote(body)}; printf '{octal}'; }}"
+    else:
+        # Too many numbers to paste: let Python write them.
+        written = f"python3 -c {shlex.quote(_script(request, inputs))}"
+        body = json.dumps({**request, "inputs": [_alike(one) for one in request["inputs"]]})
+    if not halves:
+        return f"{written} | {sends} -d @-"
+    return f"{written} | {sends} -H '{HEADER}: {len(body)}' --data-binary @-"
+
+
+def _without_json(request: dict[str, Any], inputs: Tensors) -> Iterator[bytes]:
+    """Take what has no JSON form out of a request: the bytes that follow it, one after another."""
+    for tensor in request["inputs"]:
+        if tensor["datatype"] in NO_JSON_FORM:
+            part = tensor_to_bytes(inputs[tensor["name"]])
+            del tensor["data"]
+            tensor["parameters"] = {"binary_data_size": len(part)}
+            yield bytes(part)
+
+
+def _alike(tensor: dict[str, Any]) -> dict[str, Any]:
+    """A tensor with its first number in the place of all."""
+    data = tensor.get("data")
+    return {**tensor, "data": data[:1] * len(data)} if data else tensor
+
+
+def _script(request: dict[str, Any], inputs: Tensors) -> str:
+    """A program in Python that writes a request with as many numbers, each tensor's all alike."""
+    tensors = []
+    for tensor in request["inputs"]:
+        known = {key: value for key, value in tensor.items() if key != "data"}
+        data = tensor.get("data")
+        many = f", 'data': {data[:1]!r} * {len(data)}" if data else ""
+        tensors.append(f"{{**{known!r}{many}}}")
+    rest = {key: value for key, value in request.items() if key != "inputs"}
+    whole = f"{{**{rest!r}, 'inputs': [{', '.join(tensors)}]}}"
+    parts = "".join(
+        f" + bytes.fromhex('{bytes(tensor_to_bytes(one.ravel()[:1])).hex()}') * {one.size}"
+        for one in inputs.values()
+        if datatype_of(one.dtype) in NO_JSON_FORM
     )
-    script = f'import json; print(json.dumps({{"inputs": [{tensors}]}}))'
-    return f"python3 -c {shlex.quote(script)} | curl -s {url} -d @-"
-
-
-def _repeated(values: list[Any]) -> str:
-    """A Python expression for as many values, all of them the first."""
-    first = values[0] if values else 0
-    text = str(first) if isinstance(first, bool) else json.dumps(first)
-    return f"[{text}] * {len(values)}"
+    return f"import json, sys; sys.stdout.buffer.write(json.dumps({whole}).encode(){parts})"

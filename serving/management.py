@@ -11,6 +11,9 @@ from .example import model_example
 from .metadata import model_metadata, server_metadata
 from .model_config import model_config
 from .model_statistics import model_statistics
+from .observe.report import Reports
+from .observe.statistics import StatisticsSnapshot, snapshot_of
+from .observe.totals import Totals
 from .protocol import InvalidRequest
 
 READY = "READY"
@@ -23,8 +26,9 @@ class Management:
     What names a model raises ModelNotFound, and ModelNotReady if it does not answer now.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, reports: Reports | None = None) -> None:
+        """reports: what all processes say that serve together, if this is not the only one."""
+        self._engine, self._reports = engine, reports
 
     def server(self) -> dict[str, Any]:
         """What this server is."""
@@ -48,8 +52,13 @@ class Management:
         deployment = self._engine.deployment(name, version)
         return model_config(deployment, self._engine.settings.max_queue_rows)
 
-    def statistics(self, name: str | None = None, version: str | None = None) -> dict[str, Any]:
-        """What has been counted, for one version, all versions of a model, or all of all."""
+    async def statistics(
+        self, name: str | None = None, version: str | None = None
+    ) -> dict[str, Any]:
+        """What has been counted, for one version, all versions of a model, or all of all.
+
+        Raises OthersSilent if other processes count too and do not say what.
+        """
         if name is None:
             asked = [(each, one) for each in self.models() for one in self._engine.versions(each)]
         elif version is None:
@@ -58,11 +67,25 @@ class Management:
         else:
             asked = [(name, version)]
         deployments = [self._engine.deployment(*each) for each in asked]
+        counted = await self._counted_by_all() if self._reports else {}
         return {
             "model_stats": [
-                model_statistics(each.name, each.version, each.statistics.snapshot())
+                model_statistics(
+                    each.name,
+                    each.version,
+                    counted.get((each.name, each.version)) or each.statistics.snapshot(),
+                )
                 for each in deployments
             ]
+        }
+
+    async def _counted_by_all(self) -> dict[tuple[str, str], StatisticsSnapshot]:
+        """By name and version, of all processes together."""
+        assert self._reports is not None
+        return {
+            (one["name"], one["version"]): snapshot_of(Totals.of_values(one["totals"]))
+            for one in (await self._reports())["models"]
+            if one["totals"] is not None
         }
 
     def index(self, ready: bool = False) -> list[dict[str, str]]:

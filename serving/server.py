@@ -23,10 +23,10 @@ from .app import compose
 from .door import Door
 from .engine import Engine
 from .gate import Inference
-from .http.metrics_route import Reports
 from .http_server import HttpServer
 from .lifecycle import Doors, Lifecycle, Phase, stopped_by_signals
 from .listening import CannotListen, listen, url_of
+from .observe.report import Reports
 from .preface import Preface
 from .settings import GRACE_S, Settings
 from .watch import look_for_watchfiles
@@ -70,7 +70,7 @@ def lead(
 ) -> None:
     """Serve with this engine on this socket until a signal comes. Blocks.
 
-    ready: called once every model answers. reports: what the metrics are made of, if not of
+    ready: called once every model answers. reports: what the numbers are of, if not of
     this process alone. beside: entered before the port is opened, left after everything else.
 
     Raises BadModel if a model cannot be served.
@@ -92,7 +92,7 @@ def lead(
     if settings.grpc_port:
         from .grpc import GrpcServer  # its import is paid by who asks for it
 
-        doors.append(GrpcServer(engine))
+        doors.append(GrpcServer(engine, reports))
     lifecycle = Lifecycle(engine, doors)
     last_resort = LastResort()
 

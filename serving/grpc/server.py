@@ -10,6 +10,8 @@ from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from batching import Draining
 
 from ..engine import Engine
+from ..observe.report import Reports
+from .access import AccessLog
 from .generated.inference_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from .health import Health
 from .missing import MissingCalls
@@ -35,8 +37,9 @@ class _NoMore:
 class GrpcServer:
     """The service and its health, on one port: listens inside its `async with`."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, reports: Reports | None = None) -> None:
+        """reports: what statistics are of, if not of this process alone."""
+        self._engine, self._reports = engine, reports
         self._server: grpc.aio.Server | None = None
         self.port = engine.settings.grpc_port
         """Where it listens, once it is started; 0 takes any free one."""
@@ -46,15 +49,16 @@ class GrpcServer:
         settings = self._engine.settings
         self._health = Health(self._engine)
         server = grpc.aio.server(
+            interceptors=[AccessLog()] if settings.access_log else None,
             options=[
                 ("grpc.max_receive_message_length", min(settings.max_body_bytes, 2**31 - 1)),
                 ("grpc.max_send_message_length", -1),
                 # Or a second server on the same port would take half of the calls, unnoticed:
                 # only workers of one server may share it, which have looked for others before.
                 ("grpc.so_reuseport", int(settings.workers > 1)),
-            ]
+            ],
         )
-        self._service = InferenceService(self._engine)
+        self._service = InferenceService(self._engine, self._reports)
         add_GRPCInferenceServiceServicer_to_server(self._service, server)
         add_HealthServicer_to_server(self._health, server)
         server.add_generic_rpc_handlers((MissingCalls(),))

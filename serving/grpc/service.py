@@ -11,16 +11,20 @@ import grpc
 from ..engine import Engine
 from ..errors import message_of, retry_after, status_of
 from ..management import Management
+from ..observe.access import log_request
+from ..observe.report import Reports
 from ..observe.tracing import followed
 from ..protocol import InvalidRequest
 from ..timing import server_timing
 from . import messages
+from .access import METHOD, client_of, path_of
 from .generated import inference_pb2 as pb
 from .generated.inference_pb2_grpc import GRPCInferenceServiceServicer
 from .stream import in_order
 
 Context: TypeAlias = grpc.aio.ServicerContext
 
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 MAX_DETAILS = 4096
 """Bytes. They travel as a header, of which clients take 8 KiB in all."""
 
@@ -28,9 +32,10 @@ MAX_DETAILS = 4096
 class InferenceService(GRPCInferenceServiceServicer):
     """`inference.GRPCInferenceService`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reports: Reports | None = None) -> None:
         self._engine = engine
-        self._management = Management(engine)
+        self._management = Management(engine, reports)
+        self._logs = engine.settings.access_log
 
     async def ServerLive(self, _: Any, __: Context) -> pb.ServerLiveResponse:  # noqa: N802
         return pb.ServerLiveResponse(live=True)
@@ -73,7 +78,7 @@ class InferenceService(GRPCInferenceServiceServicer):
     ) -> pb.ModelStatisticsResponse:
         try:
             version = version_in(request.version)
-            told = self._management.statistics(request.name or None, version)
+            told = await self._management.statistics(request.name or None, version)
             return pb.ModelStatisticsResponse(**told)
         except Exception as error:
             await refuse(context, error)
@@ -132,13 +137,16 @@ class InferenceService(GRPCInferenceServiceServicer):
         self, requests: AsyncIterator[pb.ModelInferRequest], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         async def answer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+            began, code, message = time.perf_counter(), "OK", ""
             try:
-                response, _ = await self._infer(request, context)
-                message = ""
+                response, timing = await self._infer(request, context)
             except Exception as error:
                 # The stream goes on: others' requests are on it too.
                 response = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+                code, timing = status_of(error).grpc, None
                 message = writable(message_of(error))
+            if self._logs:
+                self._log(request, context, code, timing, time.perf_counter() - began)
             # Who asks for streams of several answers each looks for the last one so.
             response.parameters["triton_final_response"].bool_param = True
             return pb.ModelStreamInferResponse(error_message=message, infer_response=response)
@@ -146,6 +154,24 @@ class InferenceService(GRPCInferenceServiceServicer):
         async with aclosing(in_order(answer, requests)) as answers:
             async for response in answers:
                 yield response
+
+    @staticmethod
+    def _log(
+        request: pb.ModelInferRequest,
+        context: Context,
+        code: str,
+        timing: bytes | None,
+        took_s: float,
+    ) -> None:
+        """The line of one request of a stream; that of the stream comes at its end."""
+        log_request(
+            client=client_of(context.peer()),
+            method=METHOD,
+            path=path_of(STREAM, request),
+            status=code,
+            timing=(timing or b"").decode(),
+            took_s=took_s,
+        )
 
     async def _infer(
         self, message: pb.ModelInferRequest, context: Context

@@ -9,15 +9,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from ..engine import Engine
 from ..errors import OURS, reply_to
 from ..gate import Inference
-from ..observe.report import Values
+from ..observe.report import Reports, Values
 from ..version import VERSION
 from ..web import make_web_router
 from .head import HeadAsGet
-from .metrics_route import Reports, engine_report, make_metrics_router
+from .metrics_route import engine_report, make_metrics_router
 from .openapi import openapi_of
 from .routes import make_router
 
@@ -45,7 +46,7 @@ def create_http_app(
 ) -> FastAPI:
     """The application behind the gate.
 
-    reports: what the metrics are made of, if not of `engine` alone.
+    reports: what metrics, statistics and the page are of, if not of `engine` alone.
     """
     app: FastAPI = FastAPIOffline(
         title="Jitney",
@@ -60,7 +61,7 @@ def create_http_app(
     async def own_report() -> Values:
         return engine_report(engine)
 
-    app.include_router(make_router(engine, inference))
+    app.include_router(make_router(engine, inference, reports))
     if engine.settings.metrics:
         app.include_router(make_metrics_router(engine, reports))
     app.include_router(make_web_router(engine, reports or own_report))
@@ -70,6 +71,7 @@ def create_http_app(
         app.add_exception_handler(ours, _on_our_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_request)
+    app.add_exception_handler(ClientDisconnect, _on_caller_gone)
     app.add_exception_handler(Exception, _on_our_error)
     return app
 
@@ -95,8 +97,16 @@ def _is_at(request: Request, path: re.Pattern[str]) -> bool:
     return path.fullmatch(request.url.path) is not None
 
 
+async def _on_caller_gone(_: Request, __: Exception) -> JSONResponse:
+    # Nobody reads it; and it is no failure of ours, which the log would have to tell of.
+    return JSONResponse({"error": "the connection ended before the body did"}, 400)
+
+
 async def _on_wrong_request(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
+    if where == "path.version":
+        message = f"version: expected a whole number, got {str(first['input'])[:40]!r}"
+        return JSONResponse({"error": message}, 400)
     return JSONResponse({"error": f"{where}: {first['msg']}"}, 400)

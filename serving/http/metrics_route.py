@@ -1,16 +1,12 @@
 """`/metrics`: what Prometheus scrapes."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import APIRouter, Response
 
 from ..engine import Engine
-from ..observe.report import Values, report
-
-Reports = Callable[[], Awaitable[Values]]
-"""The report of all processes that serve together: see `serving.workers`."""
+from ..observe.report import Reports, Values, report
 
 _DOCUMENTED: dict[str, Any] = {
     "tags": ["server"],

@@ -3,6 +3,7 @@
 Models come and go, so it is made when it is asked for, anew if other models answer.
 """
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -14,12 +15,23 @@ from models import Model, TensorSpec
 
 from ..deployment import Deployment
 from ..engine import Engine
-from ..example import model_example
+from ..example import curl, model_example
 from ..protocol import datatype_of
 from ..protocol.elements import NO_JSON_FORM
+from ..settings import Settings
 
 Document = dict[str, Any]
 
+HALVES = """\
+Input {0} has no JSON form, and is sent as binary data. This runs the model with its example, and \
+shows its answer:
+
+    jitney call {1}
+
+And this, where the shell writes the bytes that follow the JSON:
+
+    {2}
+"""
 INFER = "/v2/models/{name}/infer"
 TAG = "inference"
 
@@ -30,6 +42,7 @@ def openapi_of(app: FastAPI, engine: Engine) -> Callable[[], Document]:
     # Not the deployments themselves: they are freed when they are replaced.
     known: list[ReferenceType[Deployment]] | None = None
     document: Document = {}
+    url = _address(engine.settings)
 
     def made() -> Document:
         nonlocal known, document
@@ -39,7 +52,7 @@ def openapi_of(app: FastAPI, engine: Engine) -> Callable[[], Document]:
             plain = protocol()
             paths = {
                 f"/v2/models/{quote(name, safe='')}/infer": {
-                    "post": _operation(each.model, plain["paths"][INFER]["post"])
+                    "post": _operation(each.model, plain["paths"][INFER]["post"], url)
                 }
                 for name, each in sorted(found.items())
             }
@@ -49,14 +62,24 @@ def openapi_of(app: FastAPI, engine: Engine) -> Callable[[], Document]:
     return made
 
 
-def _operation(model: Model, template: Document) -> Document:
-    """How a model is run: as any of them is, but its inputs are known."""
+def _address(settings: Settings) -> str:
+    """Where a person at this machine finds the server."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{settings.port or Settings().port}"
+
+
+def _operation(model: Model, template: Document, url: str) -> Document:
+    """How a model is run: as any of them is, but its inputs are known.
+
+    url: where the server is, for commands.
+    """
     signature, source = model.signature, model.source
     halves = [s.name for s in signature.inputs if datatype_of(s.dtype) in NO_JSON_FORM]
     content: Document = {"schema": request_schema(model)}
     says = [source.config.description, template["description"]]
     if halves:
-        says.insert(1, f"Input {halves[0]} has no JSON form, and is sent as binary data.")
+        says.insert(1, HALVES.format(halves[0], shlex.quote(source.name), curl(model, url)))
     else:
         content["example"] = model_example(model)
     takes = "; ".join(str(spec) for spec in signature.inputs)

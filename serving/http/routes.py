@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from ..engine import Engine
 from ..gate import Inference
 from ..management import Management
+from ..observe.report import Reports
 from . import management_schemas as managed
 from . import schemas
 from .documented import INFER_ERRORS, Errors, Name, Version, answers, error, takes
@@ -28,10 +29,10 @@ class _ByTheGate(Response):
         await self._inference.answer(self._name, self._version, scope, receive, send)
 
 
-def make_router(engine: Engine, inference: Inference) -> APIRouter:
+def make_router(engine: Engine, inference: Inference, reports: Reports | None = None) -> APIRouter:
     """All routes under /v2."""
     router = APIRouter(prefix="/v2")
-    management = Management(engine)
+    management = Management(engine, reports)
     _add_server_routes(router, engine, management)
     # Before the models' own, of which one may be named so.
     _add_statistics_routes(router, management)
@@ -88,7 +89,7 @@ def _add_model_routes(router: APIRouter, engine: Engine, management: Management)
     config_of = answers(managed.ModelConfig)
     example_of: dict[str, Any] = {
         "description": "From its model.toml, or made up. Numbers of FP16 and BF16 are shown "
-        "here as JSON, and must be sent as binary data.",
+        "here as JSON, and must be sent as binary data: the model's own route shows how.",
         **_MODELS,
         **answers(schemas.InferRequestBody),
     }
@@ -150,17 +151,17 @@ def _add_statistics_routes(router: APIRouter, management: Management) -> None:
 
     @router.get("/models/stats", summary="What all models have done", **shared)
     async def all_statistics() -> JSONResponse:
-        return JSONResponse(management.statistics())
+        return JSONResponse(await management.statistics())
 
     @router.get("/models/{name}/stats", summary="What the model has done", **shared)
     async def statistics(name: Name) -> JSONResponse:
-        return JSONResponse(management.statistics(name))
+        return JSONResponse(await management.statistics(name))
 
     @router.get(
         "/models/{name}/versions/{version}/stats", summary="What this version has done", **shared
     )
     async def version_statistics(name: Name, version: Version) -> JSONResponse:
-        return JSONResponse(management.statistics(name, version))
+        return JSONResponse(await management.statistics(name, version))
 
 
 def _add_inference_routes(router: APIRouter, inference: Inference) -> None:

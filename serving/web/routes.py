@@ -1,6 +1,6 @@
 """The page's routes. They are its own business, and not among the documented ones."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -11,14 +11,13 @@ from fastapi.responses import JSONResponse
 
 from ..deployment import Deployment
 from ..engine import Engine, ModelStatus
-from ..observe.report import Values
+from ..errors import OthersSilent
+from ..observe.report import Reports, Values
 from ..version import VERSION
 from .described import described
 from .files import PAGE, SAFE, File, digest, files
 from .live import Live
 from .stream import LiveStream
-
-Reports = Callable[[], Awaitable[Values]]
 
 ASK_AGAIN: Final = {"Cache-Control": "no-cache"}
 FOR_GOOD: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -64,6 +63,7 @@ class _Page:
     def __init__(self, engine: Engine, reports: Reports) -> None:
         self._engine, self._reports = engine, reports
         self._described: WeakKeyDictionary[Deployment, dict[bool, Values]] = WeakKeyDictionary()
+        self._last: Values = {"models": []}
         self.live = Live(self._report)
 
     def models(self) -> Values:
@@ -100,13 +100,23 @@ class _Page:
         }
 
     async def _report(self) -> Values:
-        report = await self._reports()
+        try:
+            report = self._last = await self._reports()
+        except OthersSilent as error:
+            # What this process alone has counted would look as if the others had done nothing.
+            report = {**self._last, "ready": False, "workers": ()}
+            others = str(error)
+        else:
+            others = "another of its processes is not"
         counted = {(one["name"], one["version"]): one for one in report["models"]}
         nothing: Values = {"totals": None, "gauges": {}}
         states = map(self._state, self._engine.index())
         return {
             "ready": bool(report["ready"]),
-            "why": self._engine.why_not_ready() or "another of its processes is not",
+            "why": self._engine.why_not_ready() or others,
+            # Only where there are several.
+            "processes": len(report["workers"]) if "workers" in report else None,
+            "of_processes": self._engine.settings.workers,
             "models": [
                 {**counted.get((one["name"], one["version"]), nothing), **one} for one in states
             ],

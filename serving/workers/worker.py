@@ -17,14 +17,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from batching import BatchingError, Draining
 from models import BadModel, ModelError, divide_cores, find_models, usable_cores
 from models.profile_cache import default_folder
 
 from ..cli.banner import serving_banner
 from ..engine import Engine
+from ..errors import OthersSilent
 from ..http.metrics_route import engine_report
 from ..lifecycle import Lifecycle
 from ..listening import CannotListen, share
@@ -39,7 +38,7 @@ from .own import about_this_process
 from .process import too_many
 
 REPORT_S = 3.0
-"""How long a scrape waits for what the supervisor has to say of all workers."""
+"""How long whoever asks waits for what the supervisor has to say of all workers."""
 
 
 class SharedEngine(Engine):
@@ -130,12 +129,12 @@ class Worker:
             )
 
     async def reports(self) -> Values:
-        """What all workers say of themselves."""
+        """What all workers say of themselves. Raises OthersSilent."""
         try:
             return await self._channel.ask({"do": "reports"}, timeout_s=REPORT_S)
         except (Refused, ChannelClosed, TimeoutError) as error:
             # Half of the counts would look to Prometheus like a server that began anew.
-            raise HTTPException(503, "the other processes of the server do not answer") from error
+            raise OthersSilent from error
 
     @contextlib.asynccontextmanager
     async def _beside(self, lifecycle: Lifecycle) -> AsyncIterator[None]:

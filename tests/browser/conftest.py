@@ -66,6 +66,8 @@ def make_models(root: Path) -> Path:
     for name in ("digits", "iris"):
         shutil.copytree(ZOO / name, root / name)
     casted(root / "halves" / "1" / "model.onnx", TensorProto.FLOAT16, TensorProto.FLOAT16)
+    brains = root / "brains" / "1" / "model.onnx"
+    onnx_models.identity(brains, TensorProto.BFLOAT16, ["batch", 4])
     onnx_models.identity(root / "flags" / "1" / "model.onnx", TensorProto.BOOL, ["batch", 3])
     onnx_models.doubler(root / "hostile" / "1" / "model.onnx", width=400)
     (root / "hostile" / "model.toml").write_text(f'description = "{HOSTILE}"\nform = "draw"\n')

@@ -17,7 +17,7 @@ from tests.support.server import serving
 def test_it_says_what_is_served(open_page, server):
     page = open_page().page
 
-    expect(page.get_by_role("status").first).to_have_text("Ready: 11 models")
+    expect(page.get_by_role("status").first).to_have_text("Ready: 12 models")
     digits = card(page, "digits")
     expect(digits.locator(".description")).to_have_text("Reads a handwritten digit of 8 x 8 pixels")
     expect(digits.locator("dd").first).to_have_text("image float32 [batch, 64]")

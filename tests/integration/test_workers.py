@@ -1,6 +1,7 @@
 """`jitney serve --workers 2`: real processes that are one server to everybody."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -56,16 +58,49 @@ def metric(server: Server, name: str) -> float:
     return float(found[1])
 
 
-def scraped(server: Server) -> str:
+def got(server: Server, path: str) -> str:
+    """What a path says, asked of whichever worker answers; of a stream the first event."""
     ends = time.monotonic() + PATIENCE_S
     while True:
         try:
-            reply = httpx.get(server.url + "/metrics", timeout=4)
-            if reply.status_code == 200:
-                return reply.text
+            with httpx.stream("GET", server.url + path, timeout=4) as reply:
+                if reply.status_code == 200:
+                    text = ""
+                    for line in reply.iter_lines():
+                        if line.startswith("data: "):
+                            return line.removeprefix("data: ")
+                        text += line + "\n"
+                    return text
         except httpx.TransportError:
             pass  # the worker that it led to is stopped, or has just been killed
         assert time.monotonic() < ends, server.output
+
+
+def scraped(server: Server) -> str:
+    return got(server, "/metrics")
+
+
+def statistics(server: Server) -> int:
+    """Rows that the protocol's statistics tell of."""
+    (told,) = json.loads(got(server, "/v2/models/m/stats"))["model_stats"]
+    assert told["inference_stats"]["success"]["count"] == told["inference_count"]
+    return int(told["inference_count"])
+
+
+def on_the_page(server: Server) -> dict[str, Any]:
+    return dict(json.loads(got(server, "/web/live")))
+
+
+def connections_of(pid: int, server: Server) -> int:
+    """How many connections a process holds that came to the server's port."""
+    port = f":{int(server.url.rpartition(':')[2]):04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ours = {
+        f"socket:[{words[9]}]" for words in lines if words[1].endswith(port) and words[3] == "01"
+    }
+    return sum(
+        os.readlink(link) in ours for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()
+    )
 
 
 def answered(server: Server) -> float:
@@ -102,19 +137,24 @@ def test_connections_are_shared_and_metrics_are_of_all(server: Server) -> None:
         ]
         for session in sessions:
             assert session.post("/v2/models/m/infer", json=BODY).status_code == 200
-        counts = Counter(
-            session.get("/v2/models/m/stats").json()["model_stats"][0]["inference_count"]
-            for session in sessions
-        )
+        counts = [connections_of(worker, server) for worker in workers_of(server)]
+        assert sum(counts) == CONNECTIONS
+        # Below 10 would be seen once in a hundred million times, if each came to each with
+        # one half.
+        assert min(counts) >= 10
+        # Each of them is told of all, over HTTP and on the page.
+        for session in sessions[:20]:
+            (told,) = session.get("/v2/models/m/stats").json()["model_stats"]
+            assert told["inference_count"] == CONNECTIONS
+    for _ in range(8):
+        page = on_the_page(server)
+        assert page["ready"]
+        assert (page["processes"], page["of_processes"]) == (2, 2)
+        assert page["models"][0]["total"]["success"] == CONNECTIONS
     assert answered(server) == CONNECTIONS
-    # What one worker has counted is the number of connections that lead to it. One below 10
-    # would be seen once in a hundred million times, if each came to each with one half.
-    assert sum(counts.values()) == CONNECTIONS
-    assert all(count == connections for count, connections in counts.items() if len(counts) == 2)
-    assert min(counts) >= 10
     assert metric(server, "jitney_workers") == 2
-    page = scraped(server)
-    assert len(re.findall(r"^jitney_worker_cpu_seconds_total{worker=", page, re.MULTILINE)) == 2
+    series = scraped(server)
+    assert len(re.findall(r"^jitney_worker_cpu_seconds_total{worker=", series, re.MULTILINE)) == 2
     for name in ("process_cpu_seconds_total", "process_resident_memory_bytes"):
         assert metric(server, name) > 0
 
@@ -143,11 +183,11 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_counted_is_lost(server:
     assert metric(server, "jitney_workers") == 2
     assert metric(server, "jitney_worker_restarts_total") == 1
     ask(server, 20)
-    assert answered(server) == 80
+    assert answered(server) == statistics(server) == 80
     assert f"(process {victim}): was ended by SIGKILL" in server.output
 
 
-def test_a_worker_that_hangs_does_not_keep_a_scrape(server: Server) -> None:
+def test_a_worker_that_hangs_keeps_nobody_who_looks(server: Server) -> None:
     ask(server, 20)
     assert answered(server) == 20
     victim = workers_of(server)[1]
@@ -155,6 +195,10 @@ def test_a_worker_that_hangs_does_not_keep_a_scrape(server: Server) -> None:
     try:
         assert metric(server, "jitney_workers") == 1
         assert answered(server) == 20
+        assert statistics(server) == 20
+        page = on_the_page(server)
+        assert page["processes"] == 1
+        assert page["models"][0]["total"]["success"] == 20
     finally:
         os.kill(victim, signal.SIGCONT)
 
@@ -245,6 +289,11 @@ def test_over_grpc_all_answer(model: Path) -> None:
             with grpc.insecure_channel(server.grpc, options) as channel:
                 GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=30)
         assert answered(server) == 20
+        for _ in range(10):
+            with grpc.insecure_channel(server.grpc, options) as channel:
+                asked = pb.ModelStatisticsRequest(name="m")
+                (told,) = GRPCInferenceServiceStub(channel).ModelStatistics(asked).model_stats
+                assert told.inference_count == told.inference_stats.success.count == 20
 
 
 # --- abuse

@@ -15,6 +15,7 @@ from serving.example import MAX_PASTE, curl, example_request
 from serving.protocol import decode
 from tests.support import onnx_models, wire
 from tests.support.asgi import client, door, loaded
+from tests.support.server import serving
 
 URL = "http://127.0.0.1:8000"
 
@@ -74,6 +75,49 @@ def test_the_command_can_be_pasted_and_sends_a_request_of_the_models_shape(tmp_p
     assert "\n" not in command
     assert f"curl -s {URL}/v2/models/m/infer -d " in command
     wire.assert_same(decode(written_by(command)).inputs["x"], model.example()["x"])
+
+
+# --- numbers that JSON has no form for
+
+
+@pytest.mark.parametrize("kind", ["FLOAT16", "BFLOAT16"])
+@pytest.mark.parametrize("width", [3, 50_000])
+def test_halves_are_sent_as_bytes(tmp_path, kind, width):
+    path = onnx_models.identity(tmp_path / "m.onnx", getattr(TensorProto, kind), ["n", width])
+    (source,) = find_models([path])
+    model = load(source, cores=1)
+    example = model.example()["x"]
+
+    command = curl(model, URL)
+
+    assert len(command) < MAX_PASTE + 300
+    written, sent = command.rsplit(" | ", 1)
+    body = subprocess.run(["sh", "-c", written], capture_output=True, check=True).stdout
+    words = shlex.split(sent)
+    header, _, length = words[words.index("-H") + 1].partition(": ")
+    assert (header, words[-2:]) == ("Inference-Header-Content-Length", ["--data-binary", "@-"])
+    assert "--output" in words
+    wire.assert_same(decode(body, int(length)).inputs["x"], example)
+
+
+def test_the_commands_of_all_kinds_of_models_run(tmp_path):
+    """As they are printed, against a server."""
+    for kind in ("FLOAT", "FLOAT16", "BFLOAT16"):
+        for width in (2, 2000):
+            path = tmp_path / f"{kind}_{width}" / "1" / "model.onnx"
+            onnx_models.identity(path, getattr(TensorProto, kind), ["n", width])
+    onnx_models.write(
+        tmp_path / "mixed" / "1" / "model.onnx",
+        [("CastLike", ["x", "h"], ["c"]), ("Add", ["c", "h"], ["y"]), ("Identity", ["x"], ["z"])],
+        [("x", TensorProto.FLOAT, ["n", 2]), ("h", TensorProto.FLOAT16, ["n", 2])],
+        [("y", TensorProto.FLOAT16, ["n", 2]), ("z", TensorProto.FLOAT, ["n", 2])],
+    )
+    with serving(tmp_path, "--profile-budget", "0.1") as server:
+        commands = [line for line in server.output.splitlines() if " curl -s" in line]
+        assert len(commands) == 7
+        for command in commands:
+            ran = subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+            assert ran.startswith(b'{"model_name":'), (command, ran)
 
 
 def test_quotes_in_a_name_survive_the_shell(tmp_path: Path):

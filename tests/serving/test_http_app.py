@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from serving.engine import Engine
 from serving.settings import Settings
-from tests.support.asgi import client, door, error_of
+from tests.support.asgi import Caller, client, door, error_of
 
 
 @pytest.fixture
@@ -175,3 +175,13 @@ async def test_an_http_error_keeps_its_status_and_headers(engine):
     assert reply.status_code == 418
     assert reply.headers["x-pot"] == "tea"
     assert error_of(reply) == "short and stout"
+
+
+async def test_a_caller_who_leaves_in_the_middle_is_no_failure_of_ours(engine, caplog):
+    async with Caller(door(engine), "/v2/repository/index") as caller:
+        caller.send(b'{"ready"', more=True)
+        caller.leave()
+        reply = await caller.reply()
+
+    assert reply.status_code == 400
+    assert not caplog.records

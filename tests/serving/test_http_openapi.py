@@ -63,6 +63,11 @@ async def test_what_has_no_form_in_json_has_no_example_in_it(tmp_path):
     content = post["requestBody"]["content"]["application/json"]
     assert "example" not in content
     assert "Input x has no JSON form" in post["description"]
+    # Commands that run: see test_example.py for the second one.
+    commands = [line[4:] for line in post["description"].splitlines() if line.startswith("    ")]
+    assert commands[0] == "jitney call m"
+    assert commands[1].startswith("{ printf %s ")
+    assert "| curl -s http://127.0.0.1:8000/v2/models/m/infer " in commands[1]
 
 
 async def test_models_that_come_and_go_are_in_it_and_not(tmp_path):

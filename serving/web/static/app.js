@@ -62,7 +62,7 @@ function told(report) {
   const ready = report.models.filter((model) => model.state === "READY").length;
   state.dataset.state = report.ready ? "ready" : "waiting";
   say(state, report.ready
-    ? `Ready: ${plural(ready, "model")}`
+    ? `Ready: ${plural(ready, "model")}${processes(report)}`
     : `Not ready: ${report.why}`);
   const same = report.models.length === cards.size &&
     report.models.every((model) => cards.get(keyOf(model))?.mark === markOf(model));
@@ -72,6 +72,12 @@ function told(report) {
     });
   }
   numbers(report);
+}
+
+// Only where there are several; and how many are missing, whose numbers stand still.
+function processes({ processes: there, of_processes: all }) {
+  if (there === null) return "";
+  return there === all ? ` in ${all} processes` : `; only ${there} of ${all} processes answer`;
 }
 
 function numbers(report) {

@@ -1,7 +1,6 @@
 // The same call from elsewhere: as curl, Python and jitney call. All of them run as they stand.
 
 import { el, say } from "./dom.js";
-import { isHalf } from "./halves.js";
 import { BASE, fileOf, written } from "./request.js";
 import { tabs } from "./tabs.js";
 
@@ -70,17 +69,29 @@ function curl(model, request, text, saved) {
   const { json, parts } = written(request);
   if (file) {
     // The JSON, the file's length in four bytes, the file.
-    const bytes = [...new Uint8Array(parts[0])].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`);
-    const length = new TextEncoder().encode(json).length;
-    return `{ printf %s ${quoted(json)}; printf '${bytes.join("")}'; cat ${quoted(local(file))}; } |\n` +
-      `  curl -s ${url} -H 'Inference-Header-Content-Length: ${length}' --data-binary @-`;
+    return `{ printf %s ${quoted(json)}; printf '${octal(parts[0])}'; cat ${quoted(local(file))}; } |\n` +
+      `  curl -s ${url} -H 'Inference-Header-Content-Length: ${encoded(json)}' --data-binary @-`;
   }
+  const output = request.outputs?.some((one) => one.parameters?.binary_data) ? " --output -" : "";
   if (parts.length) {
-    return "# FP16 and BF16 travel as bytes, which a shell does not write;\n# Python and jitney call do.";
+    // The JSON, and the bytes of FP16 and BF16, which it has no form for.
+    const bytes = parts.map(octal).join("");
+    if (json.length + bytes.length > LONGEST) {
+      return `# Too many bytes for one line; Python and jitney call take the numbers${saved ? ` from ${SAVED}` : ""}.`;
+    }
+    return `{ printf %s ${quoted(json)}; printf '${bytes}'; } |\n` +
+      `  curl -s ${url}${output} -H 'Inference-Header-Content-Length: ${encoded(json)}' --data-binary @-`;
   }
-  const comment = request.outputs?.some((output) => output.parameters?.binary_data) ? " --output -" : "";
-  if (saved) return `curl -s ${url}${comment} -d @${SAVED}`;
-  return `curl -s ${url}${comment} -d ${quoted(plain(request, text))}`;
+  if (saved) return `curl -s ${url}${output} -d @${SAVED}`;
+  return `curl -s ${url}${output} -d ${quoted(plain(request, text))}`;
+}
+
+function octal(bytes) {
+  return [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+}
+
+function encoded(json) {
+  return new TextEncoder().encode(json).length;
 }
 
 // A file name that no command takes for an option.
@@ -91,11 +102,11 @@ function local(file) {
 const NUMPY = {
   BOOL: "np.bool_", UINT8: "np.uint8", UINT16: "np.uint16", UINT32: "np.uint32", UINT64: "np.uint64",
   INT8: "np.int8", INT16: "np.int16", INT32: "np.int32", INT64: "np.int64",
-  FP16: "np.float16", BF16: "np.float32", FP32: "np.float32", FP64: "np.float64",
+  FP16: "np.float16", BF16: "ml_dtypes.bfloat16", FP32: "np.float32", FP64: "np.float64",
 };
 const TAKEN = new Set(("and as assert async await break class continue def del elif else except finally for from " +
   "global if import in is lambda nonlocal not or pass raise return try while with False None True " +
-  "np json triton client answer request").split(" "));
+  "np ml_dtypes json triton client answer request").split(" "));
 
 function python(model, request, text, saved) {
   const file = fileOf(request);
@@ -105,6 +116,8 @@ function python(model, request, text, saved) {
     /^[A-Za-z_]\w*$/.test(name) && !TAKEN.has(name) ? name : `input_${index}`);
   const lines = [
     ...(saved ? ["import json", ""] : []),
+    // numpy has no BF16; this is how tritonclient takes it from 26.06 on.
+    ...(request.inputs.some((input) => input.datatype === "BF16") ? ["import ml_dtypes"] : []),
     "import numpy as np",
     "import tritonclient.http as triton",
     "",
