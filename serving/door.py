@@ -16,6 +16,7 @@ request came in one read, its body is where it was before.
 import time
 from typing import Any
 
+import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .content_coding import compressed
@@ -34,6 +35,9 @@ from .gate import (
 from .preface import Known, Preface, known_of, written
 from .protocol.compression import Accepted
 
+MAX_HEAD_BYTES = 65_536
+"""Of a request's line and headers, beyond the read in which they begin."""
+
 # Whose heads differ this many times in a row is not one who repeats them.
 _MISSES = 8
 
@@ -47,6 +51,7 @@ class Door(HttpToolsProtocol):
         "_begun",
         "_ended",
         "_free",
+        "_head_bytes",
         "_inference",
         "_known",
         "_last",
@@ -74,6 +79,8 @@ class Door(HttpToolsProtocol):
         self._reading: Exchange | None = None
         # Messages that the parser has begun and ended.
         self._begun = self._ended = 0
+        # Of the head that is being read; -1 while none is.
+        self._head_bytes = -1
         # The last inference request that was read to its end, and its number.
         self._last: tuple[int, tuple[str, str | None], Head] | None = None
         self._known: Known | None = None
@@ -130,6 +137,10 @@ class Door(HttpToolsProtocol):
         begun = self._begun
         between = begun == self._ended
         super().data_received(data)
+        if self._head_bytes >= 0 and self._begun == begun:
+            self._head_bytes += len(data)  # all of it, for what began in an earlier read
+            if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._turn_away(431, f"the request's head is larger than {MAX_HEAD_BYTES} bytes")
         if between and self._ended == self._begun == begun + 1 and self._misses < _MISSES:
             self._remember(data)
 
@@ -183,9 +194,11 @@ class Door(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._begun += 1
+        self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._head_bytes = -1
         exchange = self._exchange()
         if exchange is None:
             self._free = False
@@ -260,6 +273,18 @@ class Door(HttpToolsProtocol):
             refusal=first_look(deployment, head, arrived)[0],
             trace=trace,
         )
+
+    # --- what is no request
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn calls for bytes that are not HTTP; it would send plain text."""
+        self._turn_away(400, "this is not a request that HTTP/1.1 knows")
+
+    def _turn_away(self, status: int, says: str) -> None:
+        headers = [(b"content-type", b"application/json")]
+        reply = Reply(status, orjson.dumps({"error": says}), headers)
+        self.transport.write(written(self._preface.of(self._state), reply, keep_alive=False))
+        self.transport.close()
 
     # --- answers go
 
