@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test chromium test-browser test-kserve lint format proto load load-page bench bench-text bench-peers models constraints clean test-deploy test-image deploy-tools
+.PHONY: help install serve test chromium test-browser test-kserve lint format proto load load-page bench bench-text bench-peers bench-mlperf bench-map soak report models constraints clean test-deploy test-image deploy-tools test-ray
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-deploy  run the tests of what is in deploy/, and of --workers"
 	@echo "make test-image   build the container's image with buildah, and run it (as root)"
 	@echo "make test-kserve  run the tests with KServe's own clients"
+	@echo "make test-ray     run the tests on a Ray cluster of several raylets (installs Ray: 870 MB)"
 	@echo "make test-browser run the tests of the page; screenshots are in tests/browser/out"
 	@echo "make lint     check format, lint and types"
 	@echo "make format   format the code and fix what can be fixed"
@@ -25,6 +26,10 @@ help:
 	@echo "make bench    measure the server on one core (needs Linux and wrk)"
 	@echo "make bench-text   the same for text, against infinity (installs it: 2 GB)"
 	@echo "make bench-peers  the same against other servers (installs them: 4 GB)"
+	@echo "make soak     ten minutes of everything at once: nothing may grow"
+	@echo "make report   a page of all that was measured, and the README's table"
+	@echo "make bench-mlperf MLPerf's LoadGen against the server: Server over Offline"
+	@echo "make bench-map    jitney map against onnxruntime alone, and killed five times"
 	@echo "make constraints  pin the newest versions that work together"
 	@echo "make clean    remove everything that make has made"
 
@@ -99,6 +104,17 @@ deploy-tools:
 test-deploy: $(VENV)/.installed-dev .venv-kserve/.installed .venv-deploy/.installed deploy-tools
 	$(BIN)/python -m pytest tests/deploy tests/serving/workers tests/integration/test_workers.py
 
+# Ray is large, and not for everybody's environment.
+.venv-ray/.installed: tests/ray/requirements.txt constraints.txt pyproject.toml
+	@echo "Installing Ray …"
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip --disable-pip-version-check install --quiet --constraint constraints.txt --constraint $< \
+		--editable '.[map,ray,text]' pytest pytest-asyncio hypothesis httpx onnx
+	@touch $@
+
+test-ray: .venv-ray/.installed
+	.venv-ray/bin/python -m pytest tests/ray
+
 test-image:
 	tests/deploy/image.sh
 
@@ -139,11 +155,45 @@ PEERS := mosec pytriton litserve mlserver bentoml ray
 	.venv-peers/$*/bin/pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
 
-bench-text: models .venv-peers/infinity/.installed .venv-peers/mosec/.installed
-	$(BIN)/python load_tests/text.py
+# One that cannot be installed is left out of what is measured, and said so.
+define install_peers
+@command -v wrk >/dev/null || { echo "Installing wrk …"; \
+	export DEBIAN_FRONTEND=noninteractive; apt-get -qq update && apt-get -qq install -y wrk >/dev/null; } || \
+	echo "wrk is not here and could not be installed."
+@$(MAKE) --no-print-directory --keep-going $(1:%=.venv-peers/%/.installed) || \
+	echo "Not all peers could be installed; the others are measured."
+endef
 
-bench-peers: $(VENV)/.installed-dev $(PEERS:%=.venv-peers/%/.installed)
-	$(BIN)/python load_tests/peers/run.py
+bench-text: models
+	$(call install_peers,mosec infinity)
+	$(BIN)/python load_tests/text.py $(BENCH)
+
+bench-peers: $(VENV)/.installed-dev
+	$(call install_peers,$(PEERS))
+	$(BIN)/python load_tests/peers/run.py $(BENCH)
+	$(BIN)/python load_tests/report/make.py
+
+# Ten minutes of everything at once; SECONDS=60 make soak is a short one.
+SECONDS ?= 600
+
+soak: models
+	$(BIN)/python load_tests/soak/watch.py --seconds $(SECONDS)
+
+# REPORT=--keep also keeps what was measured here, for everyone.
+report:
+	$(PYTHON) load_tests/report/make.py $(REPORT)
+
+.venv-mlperf/.installed: load_tests/mlperf/requirements.txt
+	@echo "Installing MLPerf's LoadGen …"
+	$(PYTHON) -m venv .venv-mlperf
+	.venv-mlperf/bin/pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
+bench-mlperf: models .venv-mlperf/.installed
+	$(BIN)/python load_tests/mlperf/run.py
+
+bench-map: models
+	$(BIN)/python load_tests/map_rate.py --kill 5
 
 models: $(VENV)/.installed-dev
 	$(BIN)/python load_tests/real_models.py
@@ -158,5 +208,5 @@ constraints:
 	rm -rf $(VENV)-fresh
 
 clean:
-	rm -rf $(VENV) .venv-kserve .venv-deploy .venv-peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out tests/browser/out
+	rm -rf $(VENV) .venv-kserve .venv-deploy .venv-ray .venv-peers .venv-mlperf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis load_tests/out tests/browser/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -66,11 +66,17 @@ class ClosedLoop:
             writer.close()
 
 
-def post(port: int, path: str, body: bytes) -> bytes:
-    """A request as it goes over the wire."""
+def post(port: int, path: str, body: bytes, json_length: int | None = None) -> bytes:
+    """A request as it goes over the wire. json_length: where tensors follow it as bytes."""
+    kind = "Content-Type: application/json\r\n"
+    if json_length is not None:
+        kind = (
+            "Content-Type: application/octet-stream\r\n"
+            f"Inference-Header-Content-Length: {json_length}\r\n"
+        )
     return (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"{kind}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 

@@ -40,11 +40,19 @@ def versions(python: Path, *packages: str) -> dict[str, str | None]:
     """The versions of packages in an environment, and of its Python; None if not installed."""
     if not python.exists():
         return {}
+    names = [package.partition("[")[0] for package in packages]
     done = subprocess.run(
-        [python, "-c", VERSIONS, *packages], capture_output=True, text=True, check=True
+        [python, "-c", VERSIONS, *names], capture_output=True, text=True, check=True
     )
     found: dict[str, str | None] = json.loads(done.stdout)
     return found
+
+
+def installed_mb(python: Path, *packages: str) -> float | None:
+    """Of packages and all that they need, in an environment; None if one is not there."""
+    script = Path(__file__).with_name("installed.py")
+    done = subprocess.run([python, script, *packages], capture_output=True, text=True)
+    return sum(json.loads(done.stdout).values()) / 1e6 if done.returncode == 0 else None
 
 
 def middle(values: Iterable[float], shape: str = "{:,.0f}") -> str:
@@ -96,6 +104,12 @@ def grouped(runs: list[dict[str, Any]], *keys: str) -> dict[tuple[str, ...], lis
     for run in runs:
         groups.setdefault(tuple(str(run[key]) for key in keys), []).append(run)
     return groups
+
+
+def reason(error: Exception) -> str:
+    """In one line: what it says first, and where there is a log behind that, the log's end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(dict.fromkeys([*lines[:1], *lines[-1:]]))[:300] or type(error).__name__
 
 
 def say(text: str) -> None:

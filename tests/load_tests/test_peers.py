@@ -10,32 +10,29 @@ import runpy
 import statistics
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
+import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "load_tests"
+from tests.load_tests import records
+from tests.load_tests.scripts import FOLDER
+from tests.load_tests.scripts import scripts as as_scripts
+
 PEERS = FOLDER / "peers"
-SOURCES = sorted([FOLDER / "text.py", *PEERS.rglob("*.py")])
+SOURCES = sorted(
+    path for folder in ("peers", "report", "soak") for path in (FOLDER / folder).rglob("*.py")
+)
 NAMES = sorted(path.parent.name for path in PEERS.glob("*/requirements.txt"))
 
 
 @pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def scripts() -> Iterator[None]:
     """Lets the scripts' modules be imported as the scripts do, and forgets them afterwards."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(FOLDER)
-    yield
-    for name in set(sys.modules) - before:
-        if _is_a_script(sys.modules[name]):
-            del sys.modules[name]
-
-
-def _is_a_script(module: ModuleType) -> bool:
-    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
-    return any(str(place).startswith(str(FOLDER)) for place in places)
+    with as_scripts():
+        yield
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(FOLDER)))
@@ -104,13 +101,90 @@ def test_the_batches_of_all_may_be_as_large(scripts: None) -> None:
         assert "ROWS" in (PEERS / name / "serve.py").read_text()
 
 
-@pytest.mark.parametrize("script", ["text.py", "peers/run.py"])
+@pytest.mark.parametrize("script", ["text.py", "peers/run.py", "soak/watch.py", "report/make.py"])
 def test_the_commands_explain_themselves(script: str) -> None:
     command = [sys.executable, str(FOLDER / script), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
-    assert "--runs" in done.stdout
+    assert ("--runs" if "s/" in script or script == "text.py" else "--out") in done.stdout
+
+
+def test_the_open_loop_asks_for_what_jitney_bench_has(scripts: None, tmp_path: Path) -> None:
+    from peers.open_loop import command, kept  # type: ignore[import-not-found]
+
+    program, name, url, *options = command("http://x/infer", tmp_path, 10, 2, tmp_path / "a.json")
+    shown = subprocess.run([program, name, "--help"], capture_output=True, text=True, timeout=60)
+
+    assert url == "http://x/infer"
+    for option in options:
+        assert not option.startswith("--") or f"{option} " in shown.stdout, option
+    run = {"latency_ms": {"p50": {"value": 1.0}, "p99": {"value": None}}, "curve": [[0.5, 1.0]]}
+    for figure in ("rate", "offered", "requests", "answered", "in_time", "goodput", "late"):
+        run[figure] = 1.0
+    for figure in ("refused", "unavailable", "expired", "failed", "lost", "void"):
+        run[figure] = 0
+    found = kept({"slo_ms": 100.0, "search": {"highest_good": 9.0}, "runs": [run]})
+    assert found["highest_good"] == 9.0
+    assert found["runs"][0]["latency_ms"] == {"p50": 1.0, "p99": None}
+    assert "curve" not in found["runs"][0]
+
+
+def test_a_server_is_told_that_answers_are_wanted_in_time_only_then(scripts: None) -> None:
+    from peers.servers import SERVERS
+
+    servers = {server.name: server for server in SERVERS}
+
+    ours, _ = servers["jitney"].start(in_time=True)
+    assert ours[-2:] == ["--slo-ms", "100"]
+    mosec, _ = servers["mosec"].start(in_time=True)
+    assert mosec[mosec.index("--capacity") + 1] == "{waiting}"
+    for server in SERVERS:
+        assert server.start(in_time=False) == ([*server.command], {**server.settings})
+
+
+# --- binary tensors
+
+
+def test_bodies_are_what_the_protocol_says_and_answers_are_read(scripts: None) -> None:
+    from peers.questions import Questions, answer  # type: ignore[import-not-found]
+    from peers.servers import SERVERS
+
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    asked = Questions(rows, rows[:2] * 10)
+    body = asked.body(SERVERS[0], "binary", 1)
+    head = json.loads(body.content[: body.json_length])
+
+    (tensor,) = head["inputs"]
+    assert tensor["parameters"] == {"binary_data_size": 8}
+    assert head["parameters"] == {"binary_data_output": True}
+    assert np.frombuffer(body.content[body.json_length :], "<f4").tolist() == [2, 3]
+    assert json.loads(asked.body(SERVERS[0], "json", 1).content)["inputs"][0]["data"] == [2, 3]
+    # Bytes that would end the JSON if they were looked at.
+    sent = np.array([34.0, 125.0], "<f4").tobytes()
+    reply = {"outputs": [{"name": "y", "parameters": {"binary_data_size": len(sent)}}]}
+    found = answer(SERVERS[0], "binary", json.dumps(reply).encode() + sent)
+    assert found.tolist() == [34, 125]
+    assert asked.are_answered_by([0, 10], 0)
+    assert not asked.are_answered_by([0, 10], 1)
+    assert not asked.are_answered_by([0], 0)
+
+
+def test_binary_bodies_are_in_a_file_as_wrk_reads_them(scripts: None, tmp_path: Path) -> None:
+    from peers.questions import Questions
+    from peers.servers import SERVERS
+
+    rows = np.array([[10.0, 0.5], [1.0, 2.0]], np.float32)  # 10 is a line end
+    asked = Questions(rows, rows)
+    content = asked.write(SERVERS[0], "binary", tmp_path / "bodies").read_bytes()
+
+    for number in range(2):
+        line, _, content = content.partition(b"\n")
+        head, whole = map(int, line.split())
+        assert (content[:whole], head) == asked.body(SERVERS[0], "binary", number)[:2]
+        assert content[whole : whole + 1] == b"\n"
+        content = content[whole + 1 :]
+    assert not content
 
 
 # --- what the text benchmark sends
@@ -251,7 +325,73 @@ def test_a_server_that_ends_at_once_is_named(scripts: None, tmp_path: Path) -> N
         pass
 
 
-# --- the report
+# --- the record
+
+
+def test_a_server_that_fails_is_left_out_with_its_reason(scripts: None) -> None:
+    from peers.run import left_out_if_it_fails  # type: ignore[import-not-found]
+    from peers.servers import SERVERS
+
+    record: dict[str, dict[str, str]] = {"left_out": {}}
+    errors = (OSError("it ended with 1:\nTraceback\nno model\n"), KeyError(), None)
+    for server, error in zip(SERVERS[:3], errors, strict=True):
+        with left_out_if_it_fails(record, server):
+            if error:
+                raise error
+
+    assert record["left_out"] == {"jitney": "it ended with 1: no model", "mosec": "KeyError"}
+    with pytest.raises(KeyboardInterrupt), left_out_if_it_fails(record, SERVERS[3]):
+        raise KeyboardInterrupt
+
+
+def test_one_that_is_not_installed_is_left_out_from_the_beginning(
+    scripts: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from peers import run, servers
+
+    monkeypatch.setattr(servers, "ENVIRONMENTS", tmp_path)
+    here = servers.SERVERS[0]
+    absent = servers._peer("nobody", "Nobody", "serve.py", packages=("nobody",), path="/")
+
+    record = run.begin([here, absent], Namespace(seconds=3))
+
+    assert record["left_out"] == {
+        "nobody": "not installed; run: make .venv-peers/nobody/.installed"
+    }
+    assert record["labels"] == {"jitney": "Jitney", "nobody": "Nobody"}
+    assert record["versions"]["jitney"]["jitney"]
+    # onnxruntime and numpy are among what it needs, and pytest is not.
+    assert 150 < record["installed_mb"]["jitney"] < 400
+    assert set(record["versions"]) == set(record["installed_mb"]) == {"jitney"}
+
+
+def test_its_size_is_that_of_what_it_needs() -> None:
+    command = [sys.executable, str(PEERS / "installed.py"), "jitney", "onnxruntime"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    sizes = json.loads(done.stdout)
+    assert sizes["onnxruntime"] > 50e6
+    assert sizes["jitney"] > 500e3
+    assert {"numpy", "uvicorn", "onnxruntime"} <= set(sizes)
+    assert not {"pytest", "locust", "pip"} & set(sizes)
+
+
+def test_the_tables_say_what_was_measured_and_who_was_left_out(scripts: None) -> None:
+    from peers.tables import report  # type: ignore[import-not-found]
+
+    printed = report(records.peers())
+
+    assert "| Jitney | json | 64 | 5,455 (5,000 to 6,000) | 11.73 (10.67 to 12.80)" in printed
+    assert "| Jitney | binary | 256 |" in printed
+    assert "| mosec | 0.60 (0.60 to 0.60) | 0.02% (0.02% to 0.02%) | 154 (154" in printed
+    assert "| Jitney | 5,400 (5,400 to 5,400) | 5,400" in printed
+    # The run at three times its rate was void.
+    assert "| mosec | 4,500 (4,500 to 4,500) | 0 (0 to 0) | 0 (0 to 0) |  |" in printed
+    assert "json, 64 callers: Jitney 1.20 (1.20 to 1.20) x mosec, the best peer" in printed
+    assert "left out: Ray Serve (not installed; run: make .venv-peers/ray/.installed)" in printed
+
+
+# --- the tables
 
 
 def test_ratios_are_taken_within_a_round(scripts: None) -> None:

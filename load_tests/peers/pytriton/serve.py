@@ -6,6 +6,10 @@ pytriton itself is left out: it would put a process and a socket of its own betw
 and the model. Triton's Python backend runs the model in a process (its stub) that shares
 memory with the server. One instance, dynamic batching of up to 64 without a delay, HTTP
 only. The wheel holds stubs for several Pythons and expects the right one beside the backend.
+
+Its queue has no bound. With max_queue_size, for callers who come when they like and want to be
+answered within 100 ms, refusing left so little of the one core to the model that 3,500 a second
+were the most that it answered in time, rather than 4,100.
 """
 
 import os
