@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from ..mapping import Outcome
+    from ..mapping.job import EngineOf
 
 SOME_SET_ASIDE = 3
 TOO_MANY_SET_ASIDE = 4
@@ -65,6 +67,18 @@ batch wants it for a moment only, and the core idles until it gets it."""
     metavar="N",
     help="End when more than N rows had to be set aside",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the model runs: on this machine, or on all of a Ray cluster",
+)
+@click.option(
+    "--ray-address",
+    metavar="HOST:PORT",
+    help="The Ray cluster's head; RAY_ADDRESS, or a cluster on this machine, if not given",
+)
 @click.option("--overwrite", is_flag=True, help="Replace OUTPUT, and parts of another run into it")
 @setting_option("profile_budget_s")
 def map_table(
@@ -76,6 +90,8 @@ def map_table(
     named: tuple[str, ...],
     top: int | None,
     max_rejected: int | None,
+    engine: str,
+    ray_address: str | None,
     overwrite: bool,
     profile_budget_s: float,
 ) -> None:
@@ -102,6 +118,8 @@ def map_table(
         ) from error
     from models import BadModel, usable_cores
 
+    if ray_address is not None and engine != "ray":
+        raise Mistake("--ray-address goes with --engine ray.")
     sys.setswitchinterval(SWITCH_S)
     job = mapping.Job(
         model=model,
@@ -115,11 +133,15 @@ def map_table(
         overwrite=overwrite,
     )
     try:
-        with Progress(sys.stderr) as progress:
+        with (
+            _engine(engine, ray_address) as (engine_of, machine_cores),
+            Progress(sys.stderr) as progress,
+        ):
             outcome = mapping.run(
                 job,
-                cores=usable_cores(),
+                cores=min(usable_cores(), machine_cores or usable_cores()),
                 budget_s=profile_budget_s,
+                engine_of=engine_of,
                 tell=_now_and_then(progress),
                 say=_above(progress),
             )
@@ -138,6 +160,26 @@ def map_table(
     click.echo(_summary(outcome), err=True)
     if outcome.rejected:
         sys.exit(SOME_SET_ASIDE)
+
+
+def _engine(
+    name: str, ray_address: str | None
+) -> AbstractContextManager[tuple["EngineOf", int | None]]:
+    """What makes the engine, and the cores of its smallest machine, if that is not this one.
+
+    Raises CannotMap if there is no cluster.
+    """
+    if name == "local":
+        from ..mapping.job import local
+
+        return nullcontext((local, None))
+    try:
+        from ..mapping.ray import connected
+    except ImportError as error:
+        raise Mistake(
+            f"--engine ray needs the {error.name} package: pip install 'jitney[map,ray]'."
+        ) from error
+    return connected(ray_address)
 
 
 def _summary(outcome: "Outcome") -> str:

@@ -115,13 +115,12 @@ def _lists(column: Any, one: Filled, bad: Reasons) -> Array | list[Array]:
     while is_list(column.type):
         column, own = _opened(column)
         ends = own[ends]
-    owners = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     values, wrong = _as_type(column, one)
     if column.null_count:
         for at in np.flatnonzero(column.is_null()):
-            bad.setdefault(int(owners[at]), f"{where} has an element without a value")
+            bad.setdefault(_owner(int(at), ends), f"{where} has an element without a value")
     for element, why in wrong.items():
-        bad.setdefault(int(owners[element]), f"{where}: {why}")
+        bad.setdefault(_owner(element, ends), f"{where}: {why}")
     fixed = prod(size for size in one.tail if size >= 0)
     counts = np.diff(ends)
     if -1 not in one.tail:
@@ -139,6 +138,11 @@ def _lists(column: Any, one: Filled, bad: Reasons) -> Array | list[Array]:
         values[begin:end].reshape(one.tail) if place not in bad else values[:0]
         for place, (begin, end) in enumerate(itertools.pairwise(ends))
     ]
+
+
+def _owner(element: int, ends: NDArray[np.int64]) -> int:
+    """The row whose list holds an element."""
+    return int(np.searchsorted(ends, element, side="right")) - 1
 
 
 def _opened(column: Any) -> tuple[Any, NDArray[np.int64]]:

@@ -123,6 +123,7 @@ def run(
             if output.next_row:
                 say(f"going on behind the {output.next_row:,} rows that are done")
             model, mapper, plan = _ready(model, source, output, schema, filled, kept, given, cores)
+            say(str(plan))
             engine = engine_of(mapper, plan, cores)
             here = _work(job, source, schema, output, engine, plan, tell, clock)
             tell("putting the parts together")
@@ -296,14 +297,19 @@ def _identity(
     }
 
 
-def model_hash(source: ModelSource) -> str:
-    """Of the model's file and of all that lies beside it, for its weights and its pipeline."""
+def files_of(source: ModelSource) -> list[Path]:
+    """The model's file, and all that lies beside it: its weights and its pipeline."""
     files = [source.path]
     if source.folder is not None:
         beside = [*source.path.parent.iterdir(), *source.folder.iterdir()]
         files += sorted(file for file in beside if file.is_file() and file != source.path)
+    return files
+
+
+def model_hash(source: ModelSource) -> str:
+    """Of the model's file and of all that lies beside it, for its weights and its pipeline."""
     total = hashlib.sha256()
-    for file in files:
+    for file in files_of(source):
         with file.open("rb") as content:
             total.update(file.name.encode() + hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()

@@ -64,6 +64,19 @@ class Work:
     """What came of batches, of those rows that did not fail."""
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """What a Mapper is made of beside its model: plain values, that another process can have."""
+
+    plan: Plan
+    inputs: tuple[Filled, ...]
+    kept: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+    def mapper(self, model: Model) -> "Mapper":
+        return Mapper(model, self.plan, inputs=self.inputs, kept=self.kept, outputs=self.outputs)
+
+
 class Mapper:
     """A model, the columns that it takes and those that it gives."""
 
@@ -76,6 +89,8 @@ class Mapper:
         kept: Sequence[str],
         outputs: Sequence[Output],
     ) -> None:
+        self.model = model
+        self.recipe = Recipe(plan, tuple(inputs), tuple(kept), tuple(outputs))
         self._runtime: Runtime = model.runtime
         self._pipeline = model.pipeline
         self._row_axis = row_axis(model.signature)

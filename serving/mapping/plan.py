@@ -42,6 +42,11 @@ class Plan:
             if type(value) is not int or value < 1:
                 raise ValueError(f"{name} must be a whole number above 0, got {value!r}")
 
+    def __str__(self) -> str:
+        rows = f"up to {self.batch_rows} rows" if self.batch_rows > 1 else "one row"
+        cores = "a core" if self.threads == 1 else f"{self.threads} cores"
+        return f"batches of {rows}, each on {cores}"
+
     @property
     def cost(self) -> CostModel:
         return CostModel(Sample(*sample) for sample in self.samples)

@@ -1,7 +1,9 @@
 """Tables into files of each kind, and several files of one kind into one."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 
 from .columns import is_list
 from .errors import CannotMap
+from .parquet_footer import CannotJoin, join_files
 
 GROUP_BYTES = 16 * 2**20
 """A row group of Parquet has about so many bytes, or GROUP_ROWS, whichever comes first."""
@@ -34,7 +37,7 @@ class Writer(Protocol):
 
 class ParquetFile:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema)
+        self._writer = pq.ParquetWriter(path, schema, use_dictionary=_worth_a_dictionary(schema))
         self._waiting: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
@@ -51,6 +54,22 @@ class ParquetFile:
     def close(self) -> None:
         self._flush()
         self._writer.close()
+
+
+def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
+    """The columns in which values come again, by their paths in the file.
+
+    Hardly any two numbers of vectors are equal. To look each of them up takes more time than
+    all the rest of writing them.
+    """
+    file = pa.BufferOutputStream()
+    pq.write_metadata(schema, file)
+    columns = pq.read_metadata(pa.BufferReader(file.getvalue())).schema
+    return [
+        column.path
+        for column in map(columns.column, range(len(columns)))
+        if not (column.physical_type in ("FLOAT", "DOUBLE") and column.max_repetition_level)
+    ]
 
 
 class CsvFile:
@@ -119,10 +138,13 @@ def _as_text(value: Any) -> Any:
 def join(kind: str, parts: Sequence[Path], schema: pa.Schema, path: Path) -> None:
     """Write all parts into one file, in their order."""
     if kind == "parquet":
+        if all(pq.read_schema(part).equals(schema) for part in parts):
+            with suppress(CannotJoin):
+                join_files(parts, path)
+                return
         whole = ParquetFile(path, schema)
-        for part in parts:
-            for batch in pq.ParquetFile(part, pre_buffer=False).iter_batches(JOIN_ROWS):
-                whole.write(pa.Table.from_batches([batch]).cast(schema))
+        for table in _read_ahead(_tables(parts)):
+            whole.write(table.cast(schema))
         whole.close()
         return
     with path.open("wb") as file:
@@ -133,6 +155,21 @@ def join(kind: str, parts: Sequence[Path], schema: pa.Schema, path: Path) -> Non
                 shutil.copyfileobj(source, file, 2**20)
     if not parts:
         WRITERS[kind](path, schema).close()
+
+
+def _tables(parts: Iterable[Path]) -> Iterator[pa.Table]:
+    for part in parts:
+        for batch in pq.ParquetFile(part, pre_buffer=False).iter_batches(JOIN_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def _read_ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables; the next one is read while this one is written."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
+        ahead = reader.submit(next, tables, None)
+        while (table := ahead.result()) is not None:
+            ahead = reader.submit(next, tables, None)
+            yield table
 
 
 def _skip_header(file: IO[bytes]) -> None:

@@ -1,5 +1,6 @@
 """Whole runs, over real files and real models."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +217,7 @@ def test_it_goes_on_where_it_was_and_mixes_with_no_other(tmp_path, doubler, monk
     outcome = run(job, cores=1, budget_s=0.1, say=said.append)
 
     assert "going on behind the" in said[1]
+    assert re.fullmatch(r"batches of up to \d+ rows, each on a core", said[2])
     assert 0 < outcome.here < 5000
     assert [row["id"] for row in read(output)] == [row["id"] for row in ROWS * 5]
 
