@@ -177,7 +177,7 @@ def _engine(
         from ..mapping.ray import connected
     except ImportError as error:
         raise Mistake(
-            f"--engine ray needs the {error.name} package: pip install 'jitney[map,ray]'."
+            f"--engine ray needs the {error.name} package: pip install 'jitney[ray]'."
         ) from error
     return connected(ray_address)
 

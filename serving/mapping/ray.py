@@ -210,7 +210,7 @@ class _Crew:
             if self._failed_starts >= DEATHS:
                 raise CannotMap(
                     "nobody in the Ray cluster could begin to work; every machine needs "
-                    f"Python's and Jitney's same versions (pip install 'jitney[map]'): {error}"
+                    f"Python's and Jitney's same versions (pip install 'jitney[ray]'): {error}"
                 ) from error
             self._start()
         else:
