@@ -38,6 +38,10 @@ class ThreadExecutor:
         self._threads = ThreadPoolExecutor(
             slots, thread_name_prefix=name, initializer=_stand_back, initargs=(nice,)
         )
+        # The pool would start each when it is first needed, in the middle of a request.
+        all_here = threading.Barrier(slots)
+        for _ in range(slots):
+            self._threads.submit(all_here.wait)
         self._closed = False
 
     @property

@@ -13,9 +13,9 @@ from statistics import fmean
 from typing import Any
 
 BLOCKS = 20
-WARM_UP = 0.25
-"""Share of the run that is not judged: each shape of input costs some memory when it first comes,
-and a pool of threads, or of connections, fills up once."""
+WARM_UP = 0.5
+"""Share of the run that is not judged. What a batch takes, the engine keeps for the next: memory
+goes up, in steps, until the largest batch of each model has come. Pools and caches fill up once."""
 
 GRAIN_MB = 1.0
 """Growth over the whole judged time that is no growth: allocators take as much in one step."""

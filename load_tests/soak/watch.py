@@ -73,8 +73,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--users", type=int, default=36, help="half of them are there (36)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder (load_tests/out)")
     options = parser.parse_args()
-    if options.seconds < 10 or options.users < 1:
-        parser.error("--seconds must be at least 10, --users at least 1")
+    if options.seconds < 20 or options.users < 1:
+        parser.error("--seconds must be at least 20, --users at least 1")
     return options
 
 
