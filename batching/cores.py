@@ -21,7 +21,7 @@ from .ticket import Ticket
 # Of the cores, divided by those who use them: so much is everybody's, overload or not.
 _SURE = 0.5
 # Somebody has waited for long after a part of his patience, or so many seconds.
-_LONG_S, _LONG = 0.02, 0.25
+_LONG_S, _LONG = 0.05, 0.25
 # What was used is forgotten in about so many seconds, and so is that somebody was refused.
 _MEMORY_S = 1.0
 # Who uses less than this is not counted among those who share.

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from .cost import CostModel
 from .queue import BatchQueue
 
+_BELIEF = 0.3
+_NOTHING_S = 1e-4
+
 
 class Shares(NamedTuple):
     """What a request of so many rows of such a length costs."""
@@ -37,6 +40,22 @@ class Forecast:
         self._shares: dict[tuple[int, int], Shares] = {}
         self._longest = 0
         self._batches_s = 0.0
+        self._asked_at: dict[int, float] = {}
+        self._line_s = 0.0
+        """How long a slot stands in line for cores, these days, before each batch."""
+        self._yields = False
+
+    def asks(self, slot: int, now: float) -> None:
+        """The slot has somebody to run, and stands in line for cores."""
+        self._asked_at[slot] = now
+
+    def gets(self, slot: int, now: float, *, yields: bool) -> None:
+        """It is the slot's turn. yields: whether others go first whoever of ours is in a hurry.
+
+        Else the line is no reason to refuse: who has less time stands in it for less.
+        """
+        self._line_s += _BELIEF * (now - self._asked_at.pop(slot) - self._line_s)
+        self._yields = yields and self._line_s > _NOTHING_S
 
     def begins(self, slot: int, rows: int, length: int, now: float) -> None:
         """The slot begins a batch."""
@@ -88,12 +107,21 @@ class Forecast:
             # What was learned under load is old, and can only be learned anew by a run.
             return alone_s
         # Others come aboard of the same batch, the more the longer the queue: half a batch.
-        return busy_s + ahead_s + own_s + min(company_s / 2, ahead_s)
+        answer_s = busy_s + ahead_s + own_s + min(company_s / 2, ahead_s)
+        if not self._yields:
+            return answer_s
+        # The slots stand in line before each batch; and one that has stood for long, does so on.
+        first_s = self._line_s
+        if self._asked_at:
+            first_s = max(first_s, now - min(self._asked_at.values())) / 2
+        return answer_s + first_s + self._line_s * ahead_s / (own_s + company_s)
 
     def at_most_s(self, rows: int, length: int) -> float:
-        """More than `answer_s` would say, for a fraction of its cost."""
+        """More than `answer_s` would say, for a fraction of its cost; inf where it would not be."""
         if self.cost is None:
             return 0.0
+        if self._yields:
+            return inf
         return self._batches_s + self._queue.work_s + self.shares(rows, length).own_s
 
     @property

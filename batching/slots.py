@@ -161,8 +161,13 @@ class Slots(Generic[In, Out]):
                 ended_at = None
                 await self._until_somebody_waits()
             await self._gather()
+            asked = self._clock()
+            self._forecast.asks(slot, asked)
             async with self._cores.turn(self._threads, self.share):
                 now = self._clock()
+                self._forecast.gets(slot, now, yields=self.share.in_overload(now))
+                if ended_at is not None:
+                    ended_at += now - asked  # what others have run is no part of our cycle
                 cut = self._queue.take(now)
                 self._refuse(cut.overdue)
                 if cut.overdue:

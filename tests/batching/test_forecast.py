@@ -84,3 +84,29 @@ def test_without_a_cost_model_nothing_is_predicted():
 
     assert forecast.answer_s(1, 0, now=0.0, deadline=inf) == 0.0
     assert forecast.shares(1, 0) == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_who_yields_the_cores_to_others_counts_the_line_for_them():
+    forecast = forecast_of(waiting=20)
+    before_s = forecast.answer_s(1, 0, now=1.0)
+    for at in range(100):
+        forecast.asks(0, at)
+        forecast.gets(0, at + 0.1, yields=True)
+
+    # 0.1 s before the batch that is next, and before each of the two that wait.
+    assert forecast.answer_s(1, 0, now=100.0) == pytest.approx(before_s + 0.3, rel=0.02)
+    assert forecast.at_most_s(1, 0) == inf
+    forecast.asks(0, 200.0)
+    standing_s = forecast.answer_s(1, 0, now=201.0)
+    assert standing_s == pytest.approx(before_s + 0.5 + 0.2, rel=0.02)
+
+
+def test_for_others_the_line_is_no_reason_to_refuse():
+    forecast = forecast_of(waiting=20)
+    before_s, bound_s = forecast.answer_s(1, 0, now=1.0), forecast.at_most_s(1, 0)
+    for at in range(100):
+        forecast.asks(0, at)
+        forecast.gets(0, at + 0.1, yields=False)
+
+    assert forecast.answer_s(1, 0, now=100.0) == before_s
+    assert forecast.at_most_s(1, 0) == bound_s

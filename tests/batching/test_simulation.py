@@ -320,6 +320,30 @@ def test_a_model_in_overload_refuses_its_own_callers_and_no_others(
     assert tenth.goodput >= (0.3 if share < 0.1 else 0.05) * machine
 
 
+def test_who_waits_for_others_fills_its_batches_meanwhile():
+    """A machine on which ten models at once run slower than each was measured alone.
+
+    While one has the cores the others' queues grow, and so must their batches: taken for a
+    part of what a batch costs, the wait left time for one row only, and so for nobody else's.
+    """
+    measured, real = Cost(batch_s=3.3e-3, row_s=1e-3), Cost(batch_s=4.6e-3, row_s=1.4e-3)
+    rng = random.Random(10)
+    callers = [
+        Caller(at=at, model=model, slo_s=0.2)
+        for model, rate in enumerate([60.0] * 9 + [2000.0])
+        for at in poisson(rng, rate, 3.0)
+    ]
+    models = [Model(cost=real, believed=measured.measured(), noise=0.3, slots=2) for _ in range(10)]
+
+    outcomes = simulate(models, callers, cores=2)
+    nine = outcomes.of(lambda caller: caller.model < 9)
+    tenth = outcomes.of(lambda caller: caller.model == 9)
+
+    assert nine.share("answered") >= 0.999, nine
+    assert tenth.goodput >= 300
+    assert tenth.share("expired") <= 0.1
+
+
 def test_a_model_in_overload_that_fills_one_core_refuses_its_own_callers_and_no_others():
     """Ten models on two cores: nine at a tenth of what a core can do, one at three times that.
 
