@@ -13,6 +13,8 @@ from .gate import Head
 
 MAX_KNOWN = 4096
 """Heads that are kept once for all connections; each connection keeps its own last one."""
+MAX_KNOWN_BYTES = 4096
+"""Of a head. Longer ones are read each time."""
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
@@ -49,7 +51,7 @@ def known_of(data: bytes, target: tuple[str, str | None], head: Head) -> Known |
     """What there is to know of a request that is all of `data`; None where it is not all."""
     size = data.find(b"\r\n\r\n") + 4
     length = _LENGTH.search(data, 0, size)
-    if length is None or head.length != len(data) - size:
+    if length is None or size > MAX_KNOWN_BYTES or head.length != len(data) - size:
         return None
     first, end = length.span(1)
     known = Known(data[:first], data[end:size], target, head)

@@ -16,6 +16,9 @@ from .elements import from_json
 from .request import InferRequest
 
 _DATA = re.compile(rb'"data"\s*:\s*')
+MAX_BYTES = 8192
+"""Around the numbers. Where there is more, it is read each time."""
+
 _BRACKETS = re.compile(rb"[][]")
 _NUMBERS = frozenset("fiu")
 
@@ -97,6 +100,8 @@ def envelope_of(body: bytes, json_length: int | None, request: InferRequest) -> 
         request.priority,
     )
     if json_length:
+        if json_length > MAX_BYTES:
+            return None
         return _around_bytes(body, json_length, request.inputs, like)
     if json_length is None and len(request.inputs) == 1:
         return _around_json(body, request.inputs, like)
@@ -134,6 +139,8 @@ def _around_json(body: bytes, inputs: dict[str, Array], like: InferRequest) -> E
         if not depth:
             end = bracket.end()
             break
+    if len(body) - (end - first) > MAX_BYTES:
+        return None
     datatype = datatype_of(tensor.dtype)
     place = _Place("inputs[0]", name, datatype, tensor.shape, first, len(body) - end)
     return Envelope(body[:first], body[end:], 0, place, (), like)

@@ -172,3 +172,12 @@ def test_it_keeps_nothing_of_the_numbers():
 
     assert len(envelope.before) + len(envelope.behind) < 100
     assert envelope.like.inputs == {}
+
+
+@pytest.mark.parametrize("behind", [b"", b"\0\0\0\0"])
+def test_what_is_long_around_them_is_not_kept(behind):
+    big = {"parameters": {"padding": "x" * 10_000}}
+    tensor = wire.binary_tensor("FP32", [1], 4) if behind else wire.tensor("FP32", [1], [1.0])
+    body, length = wire.followed(wire.request(tensor, **big), behind)
+
+    assert learned(body, length if behind else None) is None

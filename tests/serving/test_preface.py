@@ -50,3 +50,7 @@ def test_what_has_no_length_or_another_is_not_known():
         learned(post(b"abc").replace(b"content-length: 3", b"transfer-encoding: chunked"), 3)
         is None
     )
+
+
+def test_a_long_head_is_not_kept():
+    assert learned(post(b"abc", b"x-long: " + b"x" * 5000), 3) is None
