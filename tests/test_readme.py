@@ -1,5 +1,6 @@
 """What the README says is what is so."""
 
+import asyncio
 import json
 import re
 import shlex
@@ -15,10 +16,11 @@ from serving.settings import readme_table
 from tests.support.server import free_port, serving
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
+CLIENT = (Path(__file__).parents[1] / "serving" / "client" / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_its_table_of_settings_is_made_from_the_settings():
@@ -71,3 +73,24 @@ def test_its_example_of_grpc_works():
 def test_the_files_it_points_to_are_there():
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (Path(__file__).parents[1] / target).exists(), target
+
+
+def test_its_examples_of_the_client_work():
+    (blocking,) = (block for block in blocks("python") if "serving.client" in block)
+    same, awaiting = blocks("python", CLIENT)
+    printed: list[tuple[object, ...]] = []
+    scope: dict[str, Any] = {"print": lambda *words: printed.append(words)}
+    with serving() as server:
+        exec(blocking.replace("http://127.0.0.1:8000", server.url), scope)
+        exec(awaiting.replace("http://127.0.0.1:8000", server.url), scope)
+
+        async def taken() -> list[Any]:
+            rows = ({"image": [[n] * 64]} for n in range(10))
+            return [answer async for answer in scope["predict"](rows)]
+
+        answers = asyncio.run(taken())
+
+    assert blocking == same
+    assert len(printed) >= 1001
+    assert [answer.index for answer in answers] == list(range(10))
+    assert all(answer["digit"].shape == (1,) for answer in answers)

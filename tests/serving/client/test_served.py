@@ -190,7 +190,7 @@ def test_the_server_knows_the_deadline(server, client_of):
     with client_of(server.url) as client:
         client.metadata("slow")
         with pytest.raises((Overloaded, DeadlineExceeded)) as caught:
-            client.infer("slow", x=ROW, timeout_s=0.002)
+            client.infer("slow", x=np.ones((64, 1024), "f4"), timeout_s=0.002)
         assert client.infer("slow", x=ROW, timeout_s=WAIT_S)["y"].shape == (1, 1024)
 
     # It was the server who said so, and not the client's own clock.
