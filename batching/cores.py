@@ -3,9 +3,9 @@
 A run takes as many tokens as it has threads. When tokens come free they go to
 whoever has the least slack. But a model in overload, whose queue is as long as its
 deadlines allow, always has little: beyond a share that it is sure of, it lets go first
-who has waited for some time already. So it refuses its own callers, and the deadlines of
-others are kept. That they wait a little before is what lets their batches grow: taken at
-once, one row at a time, they would leave nothing.
+who has a batch together, or has waited for some time already. So it refuses its own
+callers, and the deadlines of others are kept. That they wait a little before is what lets
+their batches grow: taken at once, one row at a time, they would leave nothing.
 """
 
 import asyncio
@@ -32,11 +32,19 @@ class Share:
     """One batcher's part in the cores: when it must begin, what it used, what it refused."""
 
     def __init__(
-        self, urgent: Callable[[], Ticket[Any, Any] | None], clock: Callable[[], float]
+        self,
+        urgent: Callable[[], Ticket[Any, Any] | None],
+        clock: Callable[[], float],
+        filled: Callable[[], bool],
     ) -> None:
-        """`urgent`: the most urgent ticket that waits; asked while we wait for tokens."""
+        """
+        urgent: the most urgent ticket that waits. filled: whether those who wait fill a
+            batch, so that more of them would make it no cheaper. Both are asked while we
+            wait for tokens.
+        """
         self.urgent = urgent
         self.clock = clock
+        self.filled = filled
         self.refused_at = -inf
         """When somebody was told that there is no time for him."""
         self._used_s = 0.0
@@ -57,8 +65,10 @@ class Share:
         ticket = self.urgent()
         return ticket.latest_start if ticket else inf
 
-    def waits_long(self, now: float) -> bool:
-        """Whether somebody has waited for some time."""
+    def has_waited(self, now: float) -> bool:
+        """Whether there is nothing to wait for any more: a batch is filled, or time has passed."""
+        if self.filled():
+            return True
         ticket = self.urgent()
         if ticket is None:
             return False
@@ -97,9 +107,10 @@ class Cores:
         self,
         urgent: Callable[[], Ticket[Any, Any] | None],
         clock: Callable[[], float] = time.monotonic,
+        filled: Callable[[], bool] = lambda: False,
     ) -> Share:
         """A part for one batcher, which gives it back with `leave`."""
-        share = Share(urgent, clock)
+        share = Share(urgent, clock, filled)
         self._shares.append(share)
         return share
 
@@ -156,5 +167,5 @@ class Cores:
             for waiter in self._waiting
             if waiter.share.in_overload(now) and waiter.share.used(now) > sure
         }
-        long = [w for w in self._waiting if w not in yielding and w.share.waits_long(now)]
-        return min(long or self._waiting, key=lambda waiter: waiter.share.slack())
+        first = [w for w in self._waiting if w not in yielding and w.share.has_waited(now)]
+        return min(first or self._waiting, key=lambda waiter: waiter.share.slack())

@@ -1,8 +1,8 @@
 """From the waiting tickets and what batches cost: who rides now. Pure.
 
 The window that a plan is given holds tickets of one key, the most urgent first.
-That one rides, unless only a batch not worth running could still be in time for it and
-others wait who fill a better one. Its company is chosen for the least cost:
+That one rides, unless no batch could be in time for it, or only one not worth running,
+while others wait who fill a better one. Its company is chosen for the least cost:
 
 * Fixed shapes: as many rows as are cheapest a row.
 * Moving lengths: the window is sorted by length and cut into groups of least total
@@ -77,6 +77,10 @@ class Cheapest:
         return int(max(_LEAST_WINDOW, min(_MOST_WINDOW, affordable)))
 
     def riders(self, window: Tickets, now: float) -> Tickets:
+        if not self._has_time(window[0], now):
+            # As it was measured it could still be in time, as things are now it cannot. Where
+            # nobody can, it runs all the same: what we believe may be wrong.
+            window = [ticket for ticket in window if self._has_time(ticket, now)] or window
         urgent = window[0]
         slack_s = (urgent.deadline - now) / _SPARE
         if all(ticket.length == urgent.length for ticket in window):
@@ -84,6 +88,10 @@ class Cheapest:
         group = self._in_time(self._group(window), urgent, slack_s)
         rows = sum(ticket.rows for ticket in group)
         return self._not_late(group, rows, urgent, now)
+
+    def _has_time(self, ticket: Ticket[Any, Any], now: float) -> bool:
+        """Whether a batch of its own would be in time for it."""
+        return now + self._cost.cycle(ticket.rows, ticket.length) <= ticket.deadline
 
     def _alike(
         self, window: Tickets, urgent: Ticket[Any, Any], slack_s: float, now: float

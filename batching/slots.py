@@ -79,7 +79,7 @@ class Slots(Generic[In, Out]):
         self._forecast = forecast
         self._admission = admission
         self._cores, self._threads = cores, threads
-        self.share = cores.share(queue.urgent, clock)
+        self.share = cores.share(queue.urgent, clock, lambda: queue.rows >= self._enough())
         """What of the cores we have."""
         self._executor = executor
         self._ahead = ahead and len(runs) == 1 and cost is not None and not cost.by_length

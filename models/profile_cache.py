@@ -29,7 +29,9 @@ MAX_FILES = 256
 logger = logging.getLogger(__name__)
 
 
-def profile_key(source: ModelSource, *, cores: int, budget_s: float) -> Mapping[str, Any]:
+def profile_key(
+    source: ModelSource, *, cores: int, budget_s: float, crowded: bool = False
+) -> Mapping[str, Any]:
     """All that a profile depends on. Raises OSError if a file cannot be read."""
     config = source.config
     beside = {name: source.beside(name) for name in (PIPELINE_FILE, TOKENIZER_FILE)}
@@ -40,6 +42,7 @@ def profile_key(source: ModelSource, *, cores: int, budget_s: float) -> Mapping[
         "engine": ENGINE_VERSION,
         "cpu": cpu_model(),
         "cores": cores,
+        "crowded": crowded,
         "budget_s": float(budget_s),
         "threads": config.threads,
         "batching": config.batching,

@@ -50,6 +50,8 @@ class Subject:
     runtime: Runtime
     pipeline: Pipeline | None
     cores: int
+    crowded: bool = False
+    """Whether more models than cores are served."""
 
     @property
     def signature(self) -> Signature:
@@ -201,7 +203,7 @@ def _choose_threads(
     try:
         runs = [(slots, trial(point, runtimes[count])) for slots, count in sorted(by_slots.items())]
         rates = best_rates(runs, seconds=budget_s / len(runs))
-        chosen = by_slots[fastest(rates)]
+        chosen = by_slots[fastest(rates, crowded=subject.crowded)]
         if chosen in opened:
             keep(opened.pop(chosen))
     finally:

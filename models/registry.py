@@ -77,11 +77,13 @@ def load(
     budget_s: float = 2.0,
     progress: Callable[[str], None] | None = None,
     fresh: bool = False,
+    crowded: bool = False,
 ) -> Model:
     """Load a model, warm and measured. Blocks; raises BadModel.
 
     budget_s: about how long measuring may take, if no earlier start has done it.
     progress: told what is being done, in a few words. fresh: measure in any case.
+    crowded: more models than cores are served, so that runs should be cheap before quick.
     """
 
     def tell(what: str) -> None:
@@ -91,7 +93,7 @@ def load(
     config = source.config
     cache, key = ProfileCache(default_folder()), None
     with suppress(OSError):  # a file that cannot be read: the engine says so better
-        key = profile_key(source, cores=cores, budget_s=budget_s)
+        key = profile_key(source, cores=cores, budget_s=budget_s, crowded=crowded)
     profile = cache.read(key) if key and not fresh else None
     threads = profile.threads if profile else min(config.threads or cores, cores)
     tell("loading")
@@ -107,7 +109,7 @@ def load(
                 warm_up(source, runtime, pipeline)
         else:
             profile = find_profile(
-                Subject(source, runtime, pipeline, cores),
+                Subject(source, runtime, pipeline, cores, crowded),
                 threads=threads,
                 budget_s=budget_s,
                 reopen=lambda threads: OnnxRuntime(source.path, threads=threads),
@@ -142,6 +144,12 @@ class Registry:
     def names(self) -> list[str]:
         """All models that are known, ready or not."""
         return sorted(self._entries)
+
+    @property
+    def served(self) -> int:
+        """Models that answer, or soon will."""
+        serving = (ModelState.READY, ModelState.LOADING)
+        return len({entry.source.name for entry in self if entry.state in serving})
 
     def entries(self, name: str) -> list[Entry]:
         """All versions of a model that are known, the lowest first; none of an unknown one."""

@@ -19,15 +19,19 @@ def candidates(cores: int) -> list[int]:
     return list(dict.fromkeys([cores, *halves, 1]))
 
 
-def fastest(rates: Mapping[int, float]) -> int:
+def fastest(rates: Mapping[int, float], *, crowded: bool = False) -> int:
     """The slots to use, by the rows a second that each number of them gives.
 
     More must win clearly: a request that is alone is answered sooner by more threads.
+    But where more models than cores are served (`crowded`), hardly a request is alone; and the
+    threads of one run wait for each other whenever one of them loses its core to
+    something else. There more slots must not lose clearly.
     """
+    needed = 1 / MORE_SLOTS if crowded else MORE_SLOTS
     fewest, *others = sorted(rates)
     best = fewest
     for slots in others:
-        if rates[slots] > MORE_SLOTS * rates[best]:
+        if rates[slots] > needed * rates[best]:
             best = slots
     return best
 

@@ -247,6 +247,7 @@ class Engine:
                         source,
                         cores=self._cores.count,
                         budget_s=self.settings.profile_budget_s,
+                        crowded=self.registry.served > self._cores.count,
                         progress=progress,
                     )
                 )

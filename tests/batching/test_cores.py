@@ -43,6 +43,38 @@ async def test_the_least_slack_has_the_next_turn():
     assert cores.free == 1
 
 
+async def test_who_has_a_batch_together_goes_before_one_in_overload_at_once():
+    """And who has not waits a while for more to come: nine models' single rows fill a machine."""
+    now = [0.0]
+
+    def share(deadline, filled):
+        waits = ticket(deadline=deadline, arrived=0.0)
+        return cores.share(lambda: waits, lambda: now[0], lambda: filled)
+
+    cores = Cores(1)
+    busy, overload = share(1.0, filled=True), share(1.0, filled=True)
+    few, many = share(9.0, filled=False), share(9.5, filled=True)
+    had = []
+
+    async def take(name, share):
+        async with cores.turn(1, share):
+            had.append(name)
+            await asyncio.sleep(0)
+
+    overload.refused_at = 0.0
+    overload.use(0.9)
+    few.use(0.1)
+    async with cores.turn(1, busy):
+        tasks = [
+            asyncio.create_task(take(*one))
+            for one in (("overload", overload), ("few", few), ("many", many))
+        ]
+        await settle()
+    await asyncio.gather(*tasks)
+
+    assert had == ["many", "overload", "few"]
+
+
 async def test_turns_times_threads_never_exceed_the_cores():
     """Lesson 22."""
     cores = Cores(4)

@@ -179,14 +179,17 @@ def test_every_file_and_setting_that_matters_makes_another_key(tmp_path: Path) -
     path = doubler(tmp_path / "m" / "1" / "model.onnx")
     source = ModelSource("m", "1", path, ModelConfig(), tmp_path / "m")
 
-    def key(cores: int = 2, budget_s: float = 2, **config: object) -> str:
+    def key(cores: int = 2, budget_s: float = 2, crowded: bool = False, **config: object) -> str:
         changed = replace(source, config=ModelConfig(**config))  # type: ignore[arg-type]
-        return json.dumps(profile_key(changed, cores=cores, budget_s=budget_s), sort_keys=True)
+        return json.dumps(
+            profile_key(changed, cores=cores, budget_s=budget_s, crowded=crowded), sort_keys=True
+        )
 
     keys = [
         key(),
         key(cores=4),
         key(budget_s=3),
+        key(crowded=True),
         key(threads=1),
         key(batching=False),
         key(max_batch_rows=4),

@@ -26,6 +26,18 @@ def state(registry: Registry, name: str = "m") -> ModelState:
     return entry.state
 
 
+def test_models_are_counted_by_name_as_long_as_they_answer_or_will(model: Model) -> None:
+    others = [replace(model.source, name=name) for name in ("n", "o")]
+    registry = Registry([model.source, replace(model.source, version="4"), *others])
+    assert registry.served == 3
+
+    registry.enter([model])
+    registry.fail("n", "it is broken")
+    registry.unload("o")
+
+    assert registry.served == 1
+
+
 # --- load
 
 

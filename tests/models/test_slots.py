@@ -30,6 +30,16 @@ def test_more_slots_must_win_clearly(rates: dict[int, float], slots: int) -> Non
     assert fastest(rates) == slots
 
 
+@pytest.mark.parametrize(
+    ("rates", "slots"),
+    [({1: 100.0, 2: 92.0}, 2), ({1: 100.0, 2: 90.0}, 1), ({1: 100.0, 2: 95.0, 8: 80.0}, 2)],
+)
+def test_where_models_crowd_more_slots_must_not_lose_clearly(
+    rates: dict[int, float], slots: int
+) -> None:
+    assert fastest(rates, crowded=True) == slots
+
+
 def test_runs_go_on_in_as_many_threads_at_one_time() -> None:
     meeting = threading.Barrier(3, timeout=10)
     first = threading.Event()
