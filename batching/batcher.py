@@ -171,14 +171,16 @@ class Batcher(Generic[In, Out]):
             self.discard(ticket)
             raise
 
-    def put(self, ticket: Ticket[In, Out]) -> None:
+    def put(self, ticket: Ticket[In, Out], *, in_time: bool = False) -> None:
         """Let a ticket wait, or raise a `Rejected` and never touch its reply.
 
         For callers that have a reply of their own; on the event loop's thread only.
+        in_time: the caller has just been told by `needed_s` that there is time for it.
         """
         now = self._clock()
+        deadline = inf if in_time else ticket.deadline
         try:
-            self.check(ticket.rows, ticket.length, ticket.priority, ticket.deadline, now)
+            self.check(ticket.rows, ticket.length, ticket.priority, deadline, now)
         except Rejected as error:
             self._slots.share.refused_at = now
             self._tell("refused", ticket, error)
@@ -188,7 +190,6 @@ class Batcher(Generic[In, Out]):
                 self._queue.put(part)
         else:
             self._queue.put(ticket)
-        self._tell("queued", ticket)
         if ticket.latest_start < self._alarm.at:
             self._alarm.set(ticket.latest_start)
         self._slots.wake(now)

@@ -14,9 +14,6 @@ from .ticket import Batch, Ticket
 class BatchObserver(Protocol):
     """What a batcher tells."""
 
-    def queued(self, ticket: Ticket[Any, Any]) -> None:
-        """The ticket waits."""
-
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
         """The ticket was not queued, or its time ran out before it could run."""
 

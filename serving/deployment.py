@@ -194,10 +194,12 @@ class Deployment:
         priority: int,
         trace: Trace | None = None,
         checked: Checked | None = None,
+        in_time: bool = False,
     ) -> Ticket[Tensors, Tensors]:
         """`infer` for a caller with a reply of its own, where nothing goes before or after.
 
         checked: of inputs that differ in nothing but their elements from some that were checked.
+        in_time: a first look has just said that there is time for a request of one row.
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
         if checked is None:
@@ -208,7 +210,7 @@ class Deployment:
                 raise
         ticket = self._ticket(inputs, checked, 0, arrived, timeout_s, priority, reply)
         ticket.trace = trace
-        self.batcher.put(ticket)
+        self.batcher.put(ticket, in_time=in_time and ticket.rows == 1)
         return ticket
 
     def remember(

@@ -178,7 +178,8 @@ class Door(HttpToolsProtocol):
             self, deployment, known.head, target=known.target, keep_alive=True, arrived=arrived
         )
         self.cycle = exchange  # type: ignore[assignment]
-        exchange.begin_again(known, data[at:])
+        # What was asked for a better priority than it has says nothing.
+        exchange.begin_again(known, data[at:], in_time=small and needed_s <= left_s)
         return True
 
     def _remember(self, data: bytes) -> None:
@@ -293,7 +294,7 @@ class Door(HttpToolsProtocol):
         if exchange.done():
             return
         exchange.end()
-        if any(name == b"connection" for name, _ in reply.headers):
+        if reply.status != 200 and any(name == b"connection" for name, _ in reply.headers):
             exchange.keep_alive = False
         preface = self._preface.of(self.server_state)
         self.transport.write(written(preface, reply, keep_alive=exchange.keep_alive))

@@ -160,8 +160,11 @@ class Exchange:
         except Exception as error:
             self.fail(error)
 
-    def begin_again(self, known: Known, body: bytes) -> None:
-        """`begin` for a body behind a head that is known: what is around its numbers may be too."""
+    def begin_again(self, known: Known, body: bytes, *, in_time: bool) -> None:
+        """`begin` for a body behind a head that is known: what is around its numbers may be too.
+
+        in_time: a first look has just said that there is time for a request that says nothing more.
+        """
         deployment = self._deployment
         familiar = deployment.familiar.get(known)
         if familiar is None:
@@ -174,7 +177,8 @@ class Exchange:
         try:
             request = self._request = envelope.opened(body)
             if request is not None:
-                self._put(request, checked)
+                more = request.timeout_s is not None or request.priority
+                self._put(request, checked, in_time=in_time and not more)
                 return
         except InvalidRequest as error:
             self.turn_away(error)
@@ -184,7 +188,9 @@ class Exchange:
             return
         self.begin(body)
 
-    def _put(self, request: InferRequest, checked: Checked | None) -> None:
+    def _put(
+        self, request: InferRequest, checked: Checked | None, *, in_time: bool = False
+    ) -> None:
         timeout_s = request.timeout_s
         self._ticket = self._deployment.put(
             request.inputs,
@@ -194,4 +200,5 @@ class Exchange:
             priority=request.priority,
             trace=self.trace,
             checked=checked,
+            in_time=in_time,
         )

@@ -11,7 +11,7 @@ from batching import TooLate
 from .errors import Reply, reply_to
 from .gate import Head
 
-MAX_KNOWN = 4096
+MAX_KNOWN = 512
 """Heads that are kept once for all connections; each connection keeps its own last one."""
 MAX_KNOWN_BYTES = 4096
 """Of a head. Longer ones are read each time."""

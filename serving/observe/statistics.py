@@ -85,9 +85,6 @@ class ModelStatistics:
 
     # --- what the batcher tells
 
-    def queued(self, ticket: Ticket[Any, Any]) -> None:
-        """Nothing to count: it will ride, be refused, or leave."""
-
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
         if isinstance(ticket.reply, Part) and not ticket.reply.ended_whole:
             return  # the whole is one request, and was counted with another part of it

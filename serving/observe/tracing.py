@@ -98,8 +98,6 @@ class TracedBatches:
     def __init__(self, tracer: Tracer, model: str, version: str) -> None:
         self._tracer, self._model, self._version = tracer, model, version
 
-    def queued(self, ticket: Ticket[Any, Any]) -> None: ...
-
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None: ...
 
     def left(self, ticket: Ticket[Any, Any]) -> None: ...
@@ -115,10 +113,6 @@ class Both:
 
     def __init__(self, first: BatchObserver, second: BatchObserver) -> None:
         self._first, self._second = first, second
-
-    def queued(self, ticket: Ticket[Any, Any]) -> None:
-        self._first.queued(ticket)
-        self._second.queued(ticket)
 
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
         self._first.refused(ticket, error)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import simdjson
 
-from .datatypes import Array, datatype_of, tensor_from_bytes
-from .elements import from_json
+from .datatypes import DTYPES, Array, datatype_of, tensor_from_bytes
+from .elements import floats, from_json
 from .request import InferRequest
 
 _DATA = re.compile(rb'"data"\s*:\s*')
@@ -21,6 +21,7 @@ MAX_BYTES = 8192
 
 _BRACKETS = re.compile(rb"[][]")
 _NUMBERS = frozenset("fiu")
+_FLOATS = frozenset({"FP32", "FP64"})
 
 
 class _Place(NamedTuple):
@@ -67,7 +68,10 @@ class Envelope:
             if type(data) is not simdjson.Array:
                 return None
             where, name, datatype, shape, _, _ = numbers
-            inputs = {name: from_json(where, datatype, shape, data)}
+            tensor = floats(data, DTYPES[datatype], shape) if datatype in _FLOATS else None
+            if tensor is None:
+                tensor = from_json(where, datatype, shape, data)
+            inputs = {name: tensor}
         else:
             if len(body) != self.size:
                 return None

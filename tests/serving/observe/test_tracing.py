@@ -103,7 +103,6 @@ def test_batches_are_counted_and_traced() -> None:
     rider, gone, late = ticket(), ticket(), ticket()
     batch = Batch(1, 0.0, 0.5, 0.25)
 
-    both.queued(rider)
     both.left(gone)
     both.refused(late, ValueError())  # type: ignore[arg-type]
     both.batch_cut(batch, [rider])
