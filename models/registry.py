@@ -106,7 +106,7 @@ def load(
         if profile:
             tell("measured at an earlier start")
             with suppress(Exception):  # what is made up need not be valid
-                warm_up(source, runtime, pipeline)
+                warm_up(Subject(source, runtime, pipeline, cores), profile)
         else:
             profile = find_profile(
                 Subject(source, runtime, pipeline, cores, crowded),
