@@ -84,8 +84,10 @@ def warm_up(subject: Subject, profile: Profile) -> None:
     row = example_of(signature, pipeline, subject.config)
     subject.runtime.run(pipeline.before(row).tensors if pipeline else row)
     short = [sample for sample in profile.samples if sample[2] <= WARM_UP_S]
-    rows, length, _ = max(short, key=lambda one: one[0] * max(1, one[1]), default=(1, 0, 0.0))
-    if rows > 1:
+    rows, length, _ = max(
+        short, key=lambda one: (one[0] * max(1, one[1]), one[0]), default=(1, 0, 0.0)
+    )
+    if rows > 1 or length:
         found = next(iter(_attempts(subject, 1)))
         subject.runtime.run(probes.batch(found, signature, rows, length))
 

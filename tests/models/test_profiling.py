@@ -10,7 +10,8 @@ from models.config import ModelConfig
 from models.errors import BadModel
 from models.machine import cpu_quota, usable_cores
 from models.profile import Profile
-from models.profiling import Subject, find_profile
+from models.profiling import Subject, find_profile, warm_up
+from models.proof import Proof
 from models.registry import Model, load
 from models.repository import ModelSource, find_models
 from models.signature import Signature, Tensors, TensorSpec
@@ -199,3 +200,30 @@ def test_the_example_of_a_pipeline_is_what_its_model_is_tried_near(tmp_path: Pat
 
     assert model.profile.proof.batches
     assert model.example()["number"].tolist() == [[4.0]]
+
+
+@pytest.mark.parametrize(
+    ("samples", "runs"),
+    [
+        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 0.1)), [1, 32]),
+        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 1.0)), [1, 8]),
+        (((1, 0, 3.0), (8, 0, 9.0)), [1]),
+    ],
+)
+def test_a_start_with_a_kept_profile_runs_the_largest_batch_that_takes_no_time(
+    samples: tuple[tuple[int, int, float], ...], runs: list[int]
+) -> None:
+    model = Timed(0.001)
+    ran = []
+
+    def run(inputs: Tensors) -> Tensors:
+        ran.append(len(inputs["x"]))
+        return inputs
+
+    model.run = run  # type: ignore[method-assign]
+    source = ModelSource("m", "1", Path("m"), ModelConfig())
+    profile = Profile(samples, 1, 1, Proof(True, "", 0.0), 32)
+
+    warm_up(Subject(source, model, None, 1), profile)
+
+    assert ran == runs

@@ -172,6 +172,31 @@ async def test_a_queue_is_in_the_way_of_who_is_no_more_urgent_before_a_body_is_r
         assert value((await exchange(connection, known))[2]) == 1.0
 
 
+@pytest.mark.parametrize("says", [b'{"timeout":25000}', b'{"timeout":25000,"priority":2}'])
+async def test_what_a_known_body_allows_counts_though_its_head_allows_more(says):
+    async with held() as (model, engine), listening(engine) as server:
+        connection = await server.connect()
+        hurried = post(ask(1.0)[:-1] + b',"parameters":' + says + b"}")
+        deployment = engine.deployments["held"]
+        model.let_go()
+        for _ in range(3):
+            assert (await exchange(connection, hurried))[0] == 200
+        assert deployment.familiar
+        model.hold()
+        waiting = [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(2)]
+        await model.started()
+        while deployment.batcher.needed_s(priority=DEFAULT_PRIORITY) < 0.05:
+            waiting += [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(100)]
+            await asyncio.sleep(0)
+
+        status, _, body = await exchange(connection, hurried)
+
+        assert status == 429, body
+        assert deployment.statistics.totals.refused == {"too_late": 1}
+        model.let_go()
+        await asyncio.gather(*waiting)
+
+
 async def test_a_large_answer_is_compressed_for_who_can_read_that(served):
     _, _, connection = served
     values = np.linspace(0, 1, 2000).round(6).tolist()

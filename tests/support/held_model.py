@@ -45,6 +45,11 @@ class HeldModel:
     def let_go(self) -> None:
         self._released.set()
 
+    def hold(self) -> None:
+        """Let runs wait again, and forget that one was started. None may be under way."""
+        self._released.clear()
+        self._started.clear()
+
     async def started(self) -> None:
         """Return when the first run is under way."""
         await asyncio.wait_for(self._started.wait(), WAIT_S)
