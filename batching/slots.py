@@ -173,6 +173,7 @@ class Slots(Generic[In, Out]):
                 if cut.overdue:
                     self._admission.observe_batch(missed=True)
                 ride = self._set_off(slot, cut.riders, now) if cut.riders else None
+                del cut  # nothing of a batch is held while nobody waits
                 while ride:
                     self._running = ride
                     if self._ahead and self._queue.rows >= self._enough():

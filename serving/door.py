@@ -370,3 +370,6 @@ class Door(HttpToolsProtocol):
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
+        # Each holds the other: as a circle, every connection would be left to the garbage
+        # collector, which comes after some thousands of them.
+        self.cycle = None  # type: ignore[assignment]

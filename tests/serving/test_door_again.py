@@ -1,8 +1,10 @@
 """A head that comes again, and what the door does beside answering."""
 
 import asyncio
+import gc
 import gzip
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -245,3 +247,21 @@ async def test_a_trace_goes_on_with_the_one_that_the_head_tells_of():
     assert {f"{span.context.trace_id:032x}" for span in spans} == {trace_id}
     codes = [span.attributes["http.response.status_code"] for span in spans]
     assert sorted(codes) == [200, 200, 400]
+
+
+@pytest.mark.parametrize("path", ["/v2/models/held/infer", "/v2/nowhere"])
+async def test_a_connection_that_ended_leaves_nothing_to_the_garbage_collector(served, path):
+    """Thousands of connections that come and go would take megabytes until it runs."""
+    _, server, connection = served
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            await exchange(connection, post(ask(1.0), path=path))
+        (door,) = map(weakref.ref, server.server.server_state.connections)
+        await connection.close()
+        async with asyncio.timeout(10):
+            while door() is not None:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.001)
+    finally:
+        gc.enable()
