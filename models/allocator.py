@@ -37,8 +37,13 @@ def weights_apart() -> Iterator[None]:
 
 
 def give_back_memory() -> None:
-    """Give what was freed back to the system. Takes tens of milliseconds."""
+    """Give what was freed back to the system, garbage too. Takes tens of milliseconds."""
     gc.collect()
+    trim_memory()
+
+
+def trim_memory() -> None:
+    """Give what was freed back to the system. Other threads go on meanwhile."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

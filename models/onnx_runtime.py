@@ -3,6 +3,8 @@
 import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,7 @@ class OnnxRuntime:
         self._output_names = [spec.name for spec in outputs]
         self._texts_in = [spec.name for spec in inputs if spec.dtype.hasobject]
         self._texts_out = [spec.name for spec in outputs if spec.dtype.hasobject]
+        self._run_options: ort.RunOptions | None = None
         self._bfloats = any(spec.dtype == BFLOAT16 for spec in (*inputs, *outputs))
 
     @property
@@ -85,7 +88,7 @@ class OnnxRuntime:
         if self._bfloats:
             results = self._run_bfloats(inputs)
         else:
-            results = self._session.run(self._output_names, inputs)
+            results = self._session.run(self._output_names, inputs, self._run_options)
         outputs = dict(zip(self._output_names, results, strict=True))
         for name in self._texts_out:
             outputs[name] = _to_bytes(outputs[name])
@@ -94,8 +97,18 @@ class OnnxRuntime:
     def _run_bfloats(self, inputs: Tensors) -> list[Array]:
         """A run with values of the engine's own, which alone can be bfloat16."""
         values = {name: _to_value(tensor) for name, tensor in inputs.items()}
-        results = self._session.run_with_ort_values(self._output_names, values)
+        results = self._session.run_with_ort_values(self._output_names, values, self._run_options)
         return [_from_value(value) for value in results]
+
+    @contextmanager
+    def shrinking(self) -> Iterator[None]:
+        """Each run gives back, when it ends, the memory that larger ones before it have left."""
+        self._run_options = ort.RunOptions()
+        self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        try:
+            yield
+        finally:
+            self._run_options = None
 
     def take_over(self, other: "OnnxRuntime") -> None:
         """Go on with the session of another runtime of the same file, which is closed by this.

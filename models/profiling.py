@@ -6,6 +6,7 @@ and profile.py. One deadline stands over all of it.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -74,22 +75,28 @@ def example_of(
     return sample(pipeline.signature if pipeline else signature, rows, config.example)
 
 
-def warm_up(subject: Subject, profile: Profile) -> None:
-    """Run the model's example once, and a large batch. Raises whatever they raise.
-
-    The engine takes its memory in steps, and keeps it: what a large batch needs is taken
-    now, rather than whenever the first one comes.
-    """
-    signature, pipeline = subject.signature, subject.pipeline
-    row = example_of(signature, pipeline, subject.config)
+def run_example(subject: Subject) -> None:
+    """Run the model's example once. Raises whatever it raises."""
+    pipeline = subject.pipeline
+    row = example_of(subject.signature, pipeline, subject.config)
     subject.runtime.run(pipeline.before(row).tensors if pipeline else row)
+
+
+def warm_up(subject: Subject, profile: Profile) -> None:
+    """Run a large batch in each slot. Raises whatever they raise.
+
+    The engine takes its memory in steps, and keeps it: what large batches need is taken
+    now, rather than whenever the first ones come.
+    """
     short = [sample for sample in profile.samples if sample[2] <= WARM_UP_S]
     rows, length, _ = max(
         short, key=lambda one: (one[0] * max(1, one[1]), one[0]), default=(1, 0, 0.0)
     )
     if rows > 1 or length:
         found = next(iter(_attempts(subject, 1)))
-        subject.runtime.run(probes.batch(found, signature, rows, length))
+        inputs = probes.batch(found, subject.signature, rows, length)
+        with ThreadPoolExecutor(profile.slots, thread_name_prefix="warm") as slots:
+            list(slots.map(subject.runtime.run, [inputs] * profile.slots))
 
 
 def find_profile(

@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .allocator import trim_memory
 from .errors import BadModel, ModelNotFound, ModelNotReady
 from .onnx_runtime import OnnxRuntime
 from .pipeline import Pipeline, find_pipeline
 from .profile import Profile
 from .profile_cache import ProfileCache, default_folder, profile_key
-from .profiling import Subject, example_of, find_profile, warm_up
+from .profiling import Subject, example_of, find_profile, run_example, warm_up
 from .repository import ModelSource
 from .runtime import Runtime
 from .signature import Signature, Tensors
@@ -103,13 +104,14 @@ def load(
         for name in config.example:
             if name not in [spec.name for spec in (pipeline or runtime).signature.inputs]:
                 raise BadModel(f"{source.path}: the example names an unknown input {name!r}.")
+        subject = Subject(source, runtime, pipeline, cores, crowded)
         if profile:
             tell("measured at an earlier start")
             with suppress(Exception):  # what is made up need not be valid
-                warm_up(Subject(source, runtime, pipeline, cores), profile)
+                run_example(subject)
         else:
             profile = find_profile(
-                Subject(source, runtime, pipeline, cores, crowded),
+                subject,
                 threads=threads,
                 budget_s=budget_s,
                 reopen=lambda threads: OnnxRuntime(source.path, threads=threads),
@@ -118,6 +120,12 @@ def load(
             )
             if key and profile.worth_keeping:
                 cache.write(key, profile)
+            # What the largest batches took, and the engines that lost a comparison.
+            with suppress(Exception), engine.shrinking():
+                run_example(subject)
+            trim_memory()
+        with suppress(Exception):
+            warm_up(subject, profile)
     except BaseException:
         engine.close()
         raise

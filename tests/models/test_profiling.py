@@ -205,12 +205,12 @@ def test_the_example_of_a_pipeline_is_what_its_model_is_tried_near(tmp_path: Pat
 @pytest.mark.parametrize(
     ("samples", "runs"),
     [
-        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 0.1)), [1, 32]),
-        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 1.0)), [1, 8]),
-        (((1, 0, 3.0), (8, 0, 9.0)), [1]),
+        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 0.1)), [32, 32]),
+        (((1, 0, 0.001), (8, 0, 0.01), (32, 0, 1.0)), [8, 8]),
+        (((1, 0, 3.0), (8, 0, 9.0)), []),
     ],
 )
-def test_a_start_with_a_kept_profile_runs_the_largest_batch_that_takes_no_time(
+def test_a_start_runs_the_largest_batch_that_takes_no_time_in_each_slot(
     samples: tuple[tuple[int, int, float], ...], runs: list[int]
 ) -> None:
     model = Timed(0.001)
@@ -222,7 +222,7 @@ def test_a_start_with_a_kept_profile_runs_the_largest_batch_that_takes_no_time(
 
     model.run = run  # type: ignore[method-assign]
     source = ModelSource("m", "1", Path("m"), ModelConfig())
-    profile = Profile(samples, 1, 1, Proof(True, "", 0.0), 32)
+    profile = Profile(samples, 1, 2, Proof(True, "", 0.0), 32)
 
     warm_up(Subject(source, model, None, 1), profile)
 
