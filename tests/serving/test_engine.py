@@ -338,6 +338,7 @@ async def test_what_waits_for_a_model_is_answered_though_it_is_let_go() -> None:
         assert [float(answer.outputs["y"][0, 0]) for answer in answers] == [0, 1, 2]
         del asking, answers
         await freed(engine)
+        await asyncio.sleep(0)  # the book is told in the next turn
         assert known(engine) == [("held", "1", "UNAVAILABLE", "unloaded")]
         with pytest.raises(ModelNotReady, match="unloaded"):
             engine.deployment("held", None)
