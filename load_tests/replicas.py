@@ -20,7 +20,6 @@ import os
 import re
 import resource
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import make_perceptron
+from peers.launch import free_ports
 from peers.report import machine, versions
 from peers.sentences import sentences
 from real_models import DEFAULT as REAL_MODELS
@@ -218,15 +218,6 @@ def up(metrics_url: str) -> int:
         return -1
     states = r'^haproxy_server_status\{proxy="jitney",server="[^"]*",state="UP"\} 1$'
     return len(re.findall(states, text, re.MULTILINE))
-
-
-def free_ports(count: int) -> list[int]:
-    """So many, that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def report(name: str, runs: list[Run]) -> str:

@@ -222,9 +222,12 @@ def assert_agrees(running: Prometheus, server: Server) -> None:
 
 
 def many_models(folder: Path) -> Path:
-    """One that takes long and has little room, one that fails for some, one of padded text."""
+    """One that takes long and has little room; one whose cost is in its values, which nobody can
+    foresee; one that fails for some; one of padded text."""
     onnx_models.heavy(folder / "busy" / "1" / "model.onnx")
     (folder / "busy" / "model.toml").write_text("batching = false\nmax_queue_rows = 16\n")
+    onnx_models.rounds(folder / "rounds" / "1" / "model.onnx")
+    (folder / "rounds" / "model.toml").write_text("batching = false\n")
     onnx_models.gatherer(folder / "table" / "1" / "model.onnx")
     text_models.encoder(folder / "text" / "1" / "model.onnx")
     text_models.tokenizer(folder / "text" / "tokenizer.json")
@@ -285,6 +288,9 @@ def every_kind_of_load(server: Server) -> Iterator[Load]:
     def index(value: int) -> dict[str, Any]:
         return {"name": "index", "datatype": "INT64", "shape": [1, 1], "data": [value]}
 
+    def times(count: int) -> dict[str, Any]:
+        return {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [count]}
+
     def text(words: str) -> dict[str, Any]:
         return {"name": "text", "datatype": "BYTES", "shape": [1], "data": [words]}
 
@@ -305,13 +311,15 @@ def every_kind_of_load(server: Server) -> Iterator[Load]:
             time.sleep(0.02)  # it is read, and waits
 
     load = Load(server.url)
+    overload = (200, 429, 504)
     # These keep the model busy, and are more urgent than all others.
-    load.start(lambda c: infer(c, "busy", wide, (200, 429), priority=1), 6)
-    # This one is taken, as there seems to be time, and then everybody else is first.
-    load.start(lambda c: infer(c, "busy", wide, (200, 429, 504), timeout=250_000, priority=10), 2)
-    load.start(lambda c: infer(c, "busy", wide, (200, 429), timeout=1))
-    load.start(lambda c: infer(c, "busy", crowd, (200, 429), priority=2), 5)
-    load.start(lambda c: infer(c, "busy", too_many, (413, 429)))
+    load.start(lambda c: infer(c, "busy", wide, overload, priority=1), 6)
+    # One run takes a hundred times what it seemed to, and who was taken behind it has no time left.
+    load.start(lambda c: infer(c, "rounds", times(600), overload), 3)
+    load.start(lambda c: infer(c, "rounds", times(1), overload, timeout=100_000), 3)
+    load.start(lambda c: infer(c, "busy", wide, overload, timeout=1))
+    load.start(lambda c: infer(c, "busy", crowd, overload, priority=2), 5)
+    load.start(lambda c: infer(c, "busy", too_many, (413, *overload)))
     load.start(leave, 2)
     load.start(lambda c: infer(c, "table", index(3)), 3)
     load.start(lambda c: infer(c, "table", index(99), (400, 500)))

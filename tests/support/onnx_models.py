@@ -95,6 +95,48 @@ def heavy(path: Path, width: int = 1024, layers: int = 24) -> Path:
     )
 
 
+def rounds(path: Path, width: int = 512) -> Path:
+    """y = x, after as many rounds of work as the highest x says: a cost that no shape shows."""
+    rng = np.random.default_rng(0)
+    weights = (rng.standard_normal((width, width)) / width**0.5).astype(np.float32)
+    state = helper.make_tensor_value_info("h", TensorProto.FLOAT, [width, width])
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["h", "w"], ["product"]),
+            helper.make_node("Tanh", ["product"], ["next"]),
+            helper.make_node("Identity", ["go"], ["goes"]),
+        ],
+        "round",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            state,
+        ],
+        [
+            helper.make_tensor_value_info("goes", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, [width, width]),
+        ],
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMax", ["x"], ["highest"], keepdims=0),
+            helper.make_node("Cast", ["highest"], ["count"], to=TensorProto.INT64),
+            helper.make_node("Loop", ["count", "", "w"], ["worked"], body=body),
+            helper.make_node("ReduceMax", ["worked"], ["most"], keepdims=0),
+            helper.make_node("Mul", ["most", "zero"], ["nothing"]),
+            helper.make_node("Add", ["x", "nothing"], ["y"]),
+        ],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1])],
+        [
+            numpy_helper.from_array(weights, "w"),
+            numpy_helper.from_array(np.array(0, np.float32), "zero"),
+        ],
+    )
+    return _save(path, graph)
+
+
 def similarity(path: Path, width: int = 2) -> Path:
     """y = x @ x.T, [batch, batch]: each row is compared with all that came with it."""
     return write(
