@@ -21,14 +21,20 @@ from tests.support.server import free_port
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CONFIG = ROOT / "deploy" / "ray" / "serve.yaml"
-START_S = 90.0
-"""Far more than a start takes."""
+START_S = 240.0
+"""Far more than a start takes: a minute of a core, and others may want it too."""
 
 HAPROXY = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
 }
 """What deploy/README.md says of the faster proxy."""
+
+PATIENT = {
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+}
+"""Where the machine is busy, Serve's own proxy takes longer to start than Serve waits for it."""
 
 
 @dataclass
@@ -54,6 +60,7 @@ class Ray:
 def cluster(machines: int, *, dashboard: bool = False, haproxy: bool = False) -> Iterator[Ray]:
     """A head and so many machines of one CPU."""
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+    environment |= PATIENT
     if haproxy:
         # How long a replica that goes is kept for balancers in front: here there are none.
         environment |= HAPROXY | {"RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2"}
