@@ -372,4 +372,4 @@ class Door(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
         # Each holds the other: as a circle, every connection would be left to the garbage
         # collector, which comes after some thousands of them.
-        self.cycle = None  # type: ignore[assignment]
+        self._reading = self.cycle = None  # type: ignore[assignment]
