@@ -164,10 +164,13 @@ class Cheapest:
         for j, ticket in enumerate(tickets, start=1):
             rows_to.append(rows_to[-1] + ticket.rows)
             one_row_s, rows = row_s(ticket.length), rows_to[j]
+            # More would make a row hardly cheaper, while everybody else waits for longer, and
+            # the engine takes memory for it that it keeps.
+            most = min(max_rows, _TIE * self._cost.cheapest_rows(max_rows, ticket.length))
             best, begin = least[j - 1] + ticket.rows * one_row_s, j - 1
             for i in range(j - 2, -1, -1):
                 in_group = rows - rows_to[i]
-                if in_group > max_rows:
+                if in_group > most:
                     break
                 total = least[i] + in_group * one_row_s
                 if total < best:
@@ -195,6 +198,8 @@ class Cheapest:
         return group
 
 
+# A group of texts has at most so many times the rows that are nearly as cheap as any.
+_TIE = 2
 # How many batches' fixed cost the padding may exceed the best cut by before the
 # search for a better one ends.
 _HOPELESS = 6
