@@ -6,7 +6,8 @@ while others wait who fill a better one. Its company is chosen for the least cos
 
 * Fixed shapes: as many rows as are cheapest a row.
 * Moving lengths: the window is sorted by length and cut into groups of least total
-  cost, by dynamic programming; the group of the most urgent ticket rides.
+  cost, none of more rows than pay, by dynamic programming; the group of the most urgent
+  ticket rides.
 
 In both, never so many that the most urgent one would be late.
 """
