@@ -1,20 +1,20 @@
-"""Several Parquet files into one, without unpacking and packing their rows again.
+"""A Parquet file that grows: rows that were written one after the other, under one footer.
 
 A Parquet file is its row groups, and behind them a footer that says where in the file each of
-their columns is. So the row groups are copied as they are, and one footer is made of all: the
-places moved by what now lies before them, everything else as it was. Footers are values of
-Thrift's compact protocol, of which this reads and writes what there is, known to us or not.
+their columns is. What is appended to a file by a writer of its own has a footer of its own: that
+is cut off and kept until the file is complete. Then one footer is made of all: the places moved
+by what lies before them, everything else as it was. No row is unpacked, or copied. Footers are
+values of Thrift's compact protocol, of which this reads and writes what there is, known to us or
+not.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 MAGIC = b"PAR1"
-COPIED = 2**22
-"""Bytes that are copied at one time."""
 
 # Types of the compact protocol.
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET = range(1, 11)
@@ -22,15 +22,15 @@ STRUCT = 12
 INTEGERS = (I16, I32, I64)
 
 # Fields of Parquet's structures, by their numbers.
-SCHEMA, ROWS, GROUPS, KEY_VALUES, ORDERS = 2, 3, 4, 5, 7  # of the footer
+SCHEMA, ROWS, GROUPS = 2, 3, 4  # of the footer
 COLUMNS, GROUP_OFFSET, ORDINAL = 1, 5, 7  # of a row group
 CHUNK_PLACES, META = (2, 4, 6), 3  # of a column: itself, its indexes; its description
 META_PLACES = (9, 10, 11, 14)  # of the description: pages, index, dictionary, bloom filter
 ENCRYPTED = (8, 9)
 
 
-class CannotJoin(Exception):
-    """The files are not alike, or not as we know them. Nothing is wrong with their rows."""
+class BadFooter(Exception):
+    """It is none, or not as we know them, or of other columns than the ones before it."""
 
 
 class Field(NamedTuple):
@@ -50,67 +50,65 @@ class Items:
     values: list[Any]
 
 
-def join_files(parts: Sequence[Path], path: Path) -> None:
-    """All row groups of the parts in one file. Raises CannotJoin, and OSError."""
-    footers = [_footer(part) for part in parts]
-    if not footers:
-        raise CannotJoin("there is no file")
-    first = dict(_by_id(footers[0][0]))
-    groups: list[Struct] = []
-    rows = 0
-    with path.open("wb") as whole:
-        whole.write(MAGIC)
-        for part, (footer, end) in zip(parts, footers, strict=True):
-            fields = _by_id(footer)
-            if any(fields.get(one) != first.get(one) for one in (SCHEMA, KEY_VALUES, ORDERS)):
-                raise CannotJoin(f"{part.name} has other columns")
-            moved = whole.tell() - len(MAGIC)
-            try:
-                for group in _value(fields, GROUPS).values:
-                    groups.append(_moved_group(group, moved, len(groups)))
-                rows += _value(fields, ROWS)
-            except (TypeError, AttributeError) as error:  # what should be a number is none
-                raise CannotJoin(f"{part.name} has a broken footer") from error
-            with part.open("rb") as source:
-                source.seek(len(MAGIC))
-                _copy(source, whole, end - len(MAGIC))
-        footer = [
-            *(one for one in footers[0][0] if one.id not in (ROWS, GROUPS)),
-            Field(ROWS, I64, rows),
-            Field(GROUPS, LIST, Items(STRUCT, groups)),
-        ]
-        written = bytearray()
-        _write_struct(written, sorted(footer, key=lambda one: one.id))
-        whole.write(written + len(written).to_bytes(4, "little") + MAGIC)
-
-
-def _footer(path: Path) -> tuple[Struct, int]:
-    """A file's footer, and where it begins."""
-    with path.open("rb") as file:
+def cut_footer(path: Path) -> bytes:
+    """The footer of a file, which is cut off there. Raises BadFooter and OSError."""
+    with path.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 8))
         tail = file.read()
         length = int.from_bytes(tail[:4], "little")
         if tail[4:] != MAGIC or length > size - 12:
-            raise CannotJoin(f"{path.name} is no plain Parquet file")
+            raise BadFooter(f"{path.name} is no plain Parquet file")
         file.seek(size - 8 - length)
-        content = file.read(length)
-    try:
-        return _Reader(content).struct(), size - 8 - length
-    except (IndexError, RecursionError) as error:
-        raise CannotJoin(f"{path.name} has a broken footer") from error
+        footer = file.read(length)
+        file.truncate(size - 8 - length)
+    return footer
 
 
-def _copy(source: IO[bytes], whole: IO[bytes], size: int) -> None:
-    while size:
-        piece = source.read(min(size, COPIED))
-        if not piece:
-            raise CannotJoin("a part is shorter than it was")
-        whole.write(piece)
-        size -= len(piece)
+def alike(one: bytes, other: bytes) -> bool:
+    """Whether what two footers describe may be in one file. Raises BadFooter."""
+    columns = [_by_id(_parsed(footer)).get(SCHEMA) for footer in (one, other)]
+    return columns[0] == columns[1]
+
+
+def merged(footers: Sequence[bytes], starts: Sequence[int]) -> bytes:
+    """The end of a file: one footer of all, its length, and the last bytes. Raises BadFooter.
+
+    starts: where in the file what each of them describes begins.
+    """
+    parsed = [_parsed(footer) for footer in footers]
+    if not parsed:
+        raise BadFooter("there is no footer")
+    groups: list[Struct] = []
+    rows = 0
+    for footer, start in zip(parsed, starts, strict=True):
+        fields = _by_id(footer)
+        if fields.get(SCHEMA) != _by_id(parsed[0]).get(SCHEMA):
+            raise BadFooter("the columns are not the same everywhere")
+        try:
+            for group in _value(fields, GROUPS).values:
+                groups.append(_moved_group(group, start, len(groups)))
+            rows += _value(fields, ROWS)
+        except (TypeError, AttributeError) as error:  # what should be a number is none
+            raise BadFooter("a footer is broken") from error
+    whole = [
+        *(one for one in parsed[0] if one.id not in (ROWS, GROUPS)),
+        Field(ROWS, I64, rows),
+        Field(GROUPS, LIST, Items(STRUCT, groups)),
+    ]
+    written = bytearray()
+    _write_struct(written, sorted(whole, key=lambda one: one.id))
+    return bytes(written) + len(written).to_bytes(4, "little") + MAGIC
 
 
 # --- what is known of the structures
+
+
+def _parsed(footer: bytes) -> Struct:
+    try:
+        return _Reader(footer).struct()
+    except (IndexError, RecursionError) as error:
+        raise BadFooter("a footer is broken") from error
 
 
 def _by_id(struct: Struct) -> dict[int, Field]:
@@ -119,7 +117,7 @@ def _by_id(struct: Struct) -> dict[int, Field]:
 
 def _value(fields: dict[int, Field], id_: int) -> Any:
     if id_ not in fields:
-        raise CannotJoin(f"a footer lacks field {id_}")
+        raise BadFooter(f"a footer lacks field {id_}")
     return fields[id_].value
 
 
@@ -141,7 +139,7 @@ def _moved_group(group: Struct, moved: int, number: int) -> Struct:
 
 def _moved_column(column: Struct, moved: int) -> Struct:
     if any(field.id in ENCRYPTED for field in column):
-        raise CannotJoin("a column is encrypted")
+        raise BadFooter("a column is encrypted")
     return [
         field._replace(value=_moved(field.value, META_PLACES, moved))
         if field.id == META
@@ -192,7 +190,7 @@ class _Reader:
             return self._bytes(1)
         if kind == DOUBLE:
             return self._bytes(8)
-        raise CannotJoin(f"a footer has a value of kind {kind}")
+        raise BadFooter(f"a footer has a value of kind {kind}")
 
     def _byte(self) -> int:
         self._at += 1

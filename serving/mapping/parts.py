@@ -1,13 +1,15 @@
 """What a run has written so far, so that it is never lost and never written twice.
 
     OUTPUT.parts/manifest.json          which run this is, and its plan
-    OUTPUT.parts/part-00042.parquet     the rows of some consecutive blocks
-    OUTPUT.parts/part-00042.rejected    those of them that were set aside
+    OUTPUT.parts/rows.parquet           all rows so far: of one part behind the other
+    OUTPUT.parts/part-00042.footer      what is to be known of a part's rows, once all are there
+    OUTPUT.parts/part-00042.rejected    rows that were set aside
     OUTPUT.parts/part-00042.json        which rows those were; a part counts once this is there
 
-Each file appears whole, under its name, or not at all; the last one of a part seals it. A run
-that goes on counts the sealed parts, throws away the rest, and begins behind them. At the end
-the parts become OUTPUT in one step, and then only is the folder removed.
+The last file of a part seals it, and each of its files appears whole, under its name, or not at
+all. A run that goes on counts the sealed parts, throws away the rest, also what is behind them in
+the file of rows, and goes on from there. At the end that file becomes OUTPUT in one step: no row
+is written twice. An OUTPUT that is a folder has a file for each part, part-00042.parquet.
 """
 
 import json
@@ -24,9 +26,10 @@ import pyarrow as pa
 from .blocks import Rejected
 from .errors import CannotMap
 from .mapper import Mapped
+from .parquet_footer import alike
 from .plan import Plan
 from .sources import SUFFIX
-from .writers import WRITERS, Writer, join, json_line
+from .writers import WRITERS, Writer, complete, json_line
 
 try:
     import fcntl
@@ -35,6 +38,8 @@ except ImportError:  # Windows: two runs into one output are not kept apart ther
 
 PART_BYTES = 256 * 2**20
 """About the bytes of a part, before they are compressed, at most."""
+LAYOUT = 2
+"""Of the folder; another one is of another version."""
 FIRST_S, LAST_S, SHARE = 1.0, 60.0, 0.05
 """A part is sealed after so long: at first often, later once in this share of the whole time,
 so that a kill costs little of what was done, and long runs have few parts."""
@@ -52,6 +57,7 @@ class Sealed:
     """Rows that were written."""
     rejected: int
     bytes: int
+    """Of its file; or of the file of all rows, up to its end."""
 
 
 class Output:
@@ -65,8 +71,11 @@ class Output:
         self.report_path = path.with_name(path.name + ".map.json")
         self.sealed: list[Sealed] = []
         self.plan: Plan | None = None
+        self._file = self.work / f"rows{SUFFIX[kind]}"
         self._lock: IO[bytes] | None = None
         self._part: _Part | None = None
+        self._notes: list[bytes] = []
+        """Of the sealed parts that are in one file, what completes it."""
 
     @property
     def next_row(self) -> int:
@@ -94,9 +103,7 @@ class Output:
             raise CannotMap(f"{self.path.parent} does not exist; make the folder first.")
         self._remove(self.work.with_name(self.work.name + ".done"))
         if not self.work.exists() and self.path.exists() and not overwrite:
-            report = _read(self.report_path)
-            if report is not None and report.get("run") == identity:
-                self.sealed = [Sealed(0, report["end"], report["rows"], report["rejected"], 0)]
+            if self._is_complete(identity):
                 return False
             raise CannotMap(
                 f"{self.path} is there already; remove it, say --overwrite, or write elsewhere."
@@ -104,12 +111,27 @@ class Output:
         self.work.mkdir(exist_ok=True)
         self._take_lock()
         try:
+            if not overwrite and self._was_moved() and self._is_complete(identity):
+                self._put_away()
+                return False
             self._take_up(identity, overwrite)
         except BaseException:
             self._unlock()
             raise
         self._identity = identity
         return True
+
+    def _is_complete(self, identity: Mapping[str, Any]) -> bool:
+        """Whether the output is this run's; what it has is told then."""
+        report = _read(self.report_path)
+        if report is None or report.get("run") != identity or not self.path.exists():
+            return False
+        self.sealed = [Sealed(0, report["end"], report["rows"], report["rejected"], 0)]
+        return True
+
+    def _was_moved(self) -> bool:
+        """Whether a run was killed when nothing was left to do but to remove its folder."""
+        return not self.folder and self._name(0, ".json").exists() and not self._file.exists()
 
     def _take_up(self, identity: Mapping[str, Any], overwrite: bool) -> None:
         """Find out what is done already."""
@@ -120,6 +142,8 @@ class Output:
             manifest = None
         if manifest is not None:
             try:
+                if manifest["layout"] != LAYOUT:
+                    raise ValueError
                 self.plan = Plan.of_values(manifest["plan"])
             except (KeyError, TypeError, ValueError):
                 raise CannotMap(
@@ -127,11 +151,13 @@ class Output:
                 ) from None
             self.sealed = self._count()
         self._tidy()
+        if self.sealed and not self.folder:
+            os.truncate(self._file, self.sealed[-1].bytes)
 
     def begin(self, plan: Plan) -> None:
         """Write down how the run is done. Once, before its first row."""
         self.plan = plan
-        values = {"run": self._identity, "plan": plan.as_values()}
+        values = {"layout": LAYOUT, "run": self._identity, "plan": plan.as_values()}
         _write(self.work / "manifest.json", json.dumps(values, indent=1).encode())
 
     def _differs(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -155,21 +181,30 @@ class Output:
     def _count(self) -> list[Sealed]:
         sealed: list[Sealed] = []
         while (values := _read(self._name(len(sealed), ".json"))) is not None:
+            number, note = len(sealed), b""
             try:
                 part = Sealed(**values)
-                size = self._name(len(sealed), SUFFIX[self.kind]).stat().st_size
+                if self.folder:
+                    there = self._name(number, SUFFIX[self.kind]).stat().st_size == part.bytes
+                else:
+                    there = self._file.stat().st_size >= part.bytes
+                    if self.kind == "parquet":
+                        note = self._name(number, ".footer").read_bytes()
             except (TypeError, OSError):
                 break
-            if size != part.bytes or part.first != (sealed[-1].end if sealed else 0):
+            if not there or part.first != (sealed[-1].end if sealed else 0):
                 break
             sealed.append(part)
+            self._notes.append(note)
         return sealed
 
     def _tidy(self) -> None:
         """Remove whatever is not of a sealed part."""
         names = {"manifest.json", "lock"} if self.plan else {"lock"}
+        if self.sealed:
+            names.add(self._file.name)
         for number in range(len(self.sealed)):
-            for suffix in (SUFFIX[self.kind], ".rejected", ".json"):
+            for suffix in (SUFFIX[self.kind], ".footer", ".rejected", ".json"):
                 names.add(self._name(number, suffix).name)
         for path in list(self.work.iterdir()):
             if path.name not in names:
@@ -187,7 +222,8 @@ class Output:
         """
         if self._part is None:
             target = self._name(len(self.sealed), SUFFIX[self.kind])
-            self._part = _Part(self.kind, target, mapped, now)
+            rows = None if self.folder else self._file
+            self._part = _Part(self.kind, target, rows, mapped, now)
         part = self._part
         try:
             part.write(mapped)
@@ -204,7 +240,9 @@ class Output:
         """Let what was written so far count, whatever happens."""
         part, self._part = self._part, None
         if part is not None:
-            self.sealed.append(part.seal())
+            sealed, note = part.seal(self._notes[0] if self._notes else None)
+            self.sealed.append(sealed)
+            self._notes.append(note)
             # Left to itself, arrow's allocator keeps what was once needed.
             pa.default_memory_pool().release_unused()
 
@@ -214,14 +252,20 @@ class Output:
         """All rows are there: make OUTPUT of the parts, in one step. May be done again."""
         self.seal()
         numbers = range(len(self.sealed))
-        parts = [self._name(number, SUFFIX[self.kind]) for number in numbers]
         self._join_rejected([self._name(number, ".rejected") for number in numbers])
-        whole = self.work / "whole.tmp"
-        self._remove(whole)
         if self.folder:
+            whole = self.work / "whole.tmp"
+            self._remove(whole)
+            parts = [self._name(number, SUFFIX[self.kind]) for number in numbers]
             self._as_folder(parts, schema, whole)
         else:
-            join(self.kind, parts, schema, whole)
+            whole = self._file
+            if self.sealed:
+                ends = [part.bytes for part in self.sealed]
+                complete(self.kind, whole, self._notes, [0, *ends[:-1]])
+            else:
+                self._remove(whole)
+                WRITERS[self.kind](whole, schema).close()
             _to_disk(whole)
         totals = {"end": self.next_row, "rows": self.rows, "rejected": self.rejected}
         assert self.plan is not None
@@ -232,6 +276,10 @@ class Output:
             self.path.rename(self.work / "old.tmp")
         whole.replace(self.path)
         _to_disk(self.path.parent)
+        self._put_away()
+
+    def _put_away(self) -> None:
+        """Nothing is left to do. The folder goes, at first by its name."""
         done = self.work.with_name(self.work.name + ".done")
         self.work.rename(done)
         self.close()
@@ -262,8 +310,11 @@ class Output:
 
     def close(self) -> None:
         """Let others write here. An unsealed part is lost; a folder without any goes."""
+        if self._part is not None:
+            self._part.drop()
+            self._part = None
         if self._lock is not None:
-            if self.work.exists() and not self.sealed and self._part is None:
+            if self.work.exists() and not self.sealed:
                 self._remove(self.work)
             self._unlock()
 
@@ -293,10 +344,15 @@ WORDS = {
 class _Part:
     """A part that is being written."""
 
-    def __init__(self, kind: str, target: Path, first: Mapped, now: float) -> None:
+    def __init__(
+        self, kind: str, target: Path, rows: Path | None, first: Mapped, now: float
+    ) -> None:
+        """target: its file, if it has one. rows: else the file that it goes to the end of."""
         self.began, self.size = now, 0
-        self._target, self._temporary = target, _temporary(target)
-        self._writer: Writer = WRITERS[kind](self._temporary, first.table.schema)
+        self._target, self._alone = target, rows is None
+        self._file = rows or _temporary(target)
+        self._at = self._file.stat().st_size if self._file.exists() else 0
+        self._writer: Writer = WRITERS[kind](self._file, first.table.schema)
         self._first = self._end = first.block.first
         self._rows = 0
         self._rejected: list[Rejected] = []
@@ -311,22 +367,38 @@ class _Part:
     def drop(self) -> None:
         with suppress(Exception):  # it is in its way because something else went wrong
             self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        if self._alone:
+            self._file.unlink(missing_ok=True)
+        else:
+            os.truncate(self._file, self._at)
 
-    def seal(self) -> Sealed:
-        self._writer.close()
-        _to_disk(self._temporary)
-        self._temporary.replace(self._target)
+    def seal(self, first: bytes | None) -> tuple[Sealed, bytes]:
+        """Also gives the note that its writer left. first: that of the first part."""
+        note = b""
+        if self._alone:
+            self._writer.close()
+            _to_disk(self._file)
+            self._file.replace(self._target)
+        else:
+            note = self._writer.leave()
+            _to_disk(self._file)
+            if note:
+                if first is not None and not alike(first, note):
+                    raise CannotMap(
+                        f"what another version of pyarrow has written to {self._file} cannot be "
+                        "gone on with: say --overwrite, or write elsewhere."
+                    )
+                _write(self._target.with_suffix(".footer"), note)
         if self._rejected:
             lines = (
                 json_line({"row": one.row, "reason": one.reason, "input": one.values})
                 for one in self._rejected
             )
             _write(self._target.with_suffix(".rejected"), b"".join(lines))
-        size = self._target.stat().st_size
+        size = (self._target if self._alone else self._file).stat().st_size
         sealed = Sealed(self._first, self._end, self._rows, len(self._rejected), size)
         _write(self._target.with_suffix(".json"), json.dumps(asdict(sealed)).encode())
-        return sealed
+        return sealed, note
 
 
 def _read(path: Path) -> dict[str, Any] | None:

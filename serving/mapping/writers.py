@@ -1,11 +1,8 @@
-"""Tables into files of each kind, and several files of one kind into one."""
+"""Tables into files of each kind: in one go, or by writers one after the other."""
 
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import orjson
@@ -15,29 +12,35 @@ import pyarrow.parquet as pq
 
 from .columns import is_list
 from .errors import CannotMap
-from .parquet_footer import CannotJoin, join_files
+from .parquet_footer import cut_footer, merged
 
 GROUP_BYTES = 16 * 2**20
 """A row group of Parquet has about so many bytes, or GROUP_ROWS, whichever comes first."""
 GROUP_ROWS = 2**17
 
 
-JOIN_ROWS = 4096
-"""Rows that are copied at one time when parts are joined."""
-
-
 class Writer(Protocol):
-    """Writes a file, a table at a time."""
+    """Writes to the end of a file, a table at a time."""
 
     def write(self, table: pa.Table) -> None: ...
 
     def close(self) -> None:
         """The file is complete, but it may not be on the disk yet."""
 
+    def leave(self) -> bytes:
+        """Close it for another writer to go on. Gives what `complete` wants to know of the rows."""
+
 
 class ParquetFile:
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, use_dictionary=_worth_a_dictionary(schema))
+        columns = _but_vectors(schema)
+        self._path = path
+        # Arrow does not append to Parquet. To a file of Python's it writes without asking where
+        # that begins, and all places in what it writes are counted from there.
+        self._file = path.open("ab")
+        self._writer = pq.ParquetWriter(
+            self._file, schema, use_dictionary=columns, write_statistics=columns
+        )
         self._waiting: list[pa.Table] = []
 
     def write(self, table: pa.Table) -> None:
@@ -52,15 +55,22 @@ class ParquetFile:
         self._waiting = []
 
     def close(self) -> None:
-        self._flush()
-        self._writer.close()
+        try:
+            self._flush()
+            self._writer.close()
+        finally:
+            self._file.close()
+
+    def leave(self) -> bytes:
+        self.close()
+        return cut_footer(self._path)
 
 
-def _worth_a_dictionary(schema: pa.Schema) -> list[str]:
-    """The columns in which values come again, by their paths in the file.
+def _but_vectors(schema: pa.Schema) -> list[str]:
+    """The columns that are not of vectors, by their paths in the file.
 
-    Hardly any two numbers of vectors are equal. To look each of them up takes more time than
-    all the rest of writing them.
+    Hardly any two numbers of vectors are equal: to look each of them up takes more time than
+    all the rest of writing them. Nor does anybody look for rows by the least of them.
     """
     file = pa.BufferOutputStream()
     pq.write_metadata(schema, file)
@@ -76,20 +86,30 @@ class CsvFile:
     """A vector of fixed size has a column for each element; other lists are JSON."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pa_csv.CSVWriter(path, _flat(schema.empty_table()).schema)
+        self._file = pa.OSFile(str(path), "ab")
+        header = pa_csv.WriteOptions(include_header=self._file.tell() == 0)
+        columns = _flat(schema.empty_table()).schema
+        self._writer = pa_csv.CSVWriter(self._file, columns, write_options=header)
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(_flat(table))
 
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
+
+    def leave(self) -> bytes:
+        self.close()
+        return b""
 
 
 class JsonlFile:
     """An object a line. What is no number in JSON, as NaN, is null."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._file = path.open("wb")
+        self._file = path.open("ab")
 
     def write(self, table: pa.Table) -> None:
         names = table.schema.names
@@ -100,8 +120,22 @@ class JsonlFile:
     def close(self) -> None:
         self._file.close()
 
+    def leave(self) -> bytes:
+        self.close()
+        return b""
+
 
 WRITERS: dict[str, type[Any]] = {"parquet": ParquetFile, "csv": CsvFile, "jsonl": JsonlFile}
+
+
+def complete(kind: str, path: Path, notes: Sequence[bytes], starts: Sequence[int]) -> None:
+    """Finish a file that writers have left.
+
+    notes: what they gave, at least one, in their order. starts: where in the file each began.
+    """
+    if kind == "parquet":
+        with path.open("ab") as file:
+            file.write(merged(notes, starts))
 
 
 def writable(kind: str, schema: pa.Schema) -> None:
@@ -133,52 +167,6 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     return str(value)
-
-
-def join(kind: str, parts: Sequence[Path], schema: pa.Schema, path: Path) -> None:
-    """Write all parts into one file, in their order."""
-    if kind == "parquet":
-        if all(pq.read_schema(part).equals(schema) for part in parts):
-            with suppress(CannotJoin):
-                join_files(parts, path)
-                return
-        whole = ParquetFile(path, schema)
-        for table in _read_ahead(_tables(parts)):
-            whole.write(table.cast(schema))
-        whole.close()
-        return
-    with path.open("wb") as file:
-        for number, part in enumerate(parts):
-            with part.open("rb") as source:
-                if kind == "csv" and number:
-                    _skip_header(source)
-                shutil.copyfileobj(source, file, 2**20)
-    if not parts:
-        WRITERS[kind](path, schema).close()
-
-
-def _tables(parts: Iterable[Path]) -> Iterator[pa.Table]:
-    for part in parts:
-        for batch in pq.ParquetFile(part, pre_buffer=False).iter_batches(JOIN_ROWS):
-            yield pa.Table.from_batches([batch])
-
-
-def _read_ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """The same tables; the next one is read while this one is written."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as reader:
-        ahead = reader.submit(next, tables, None)
-        while (table := ahead.result()) is not None:
-            ahead = reader.submit(next, tables, None)
-            yield table
-
-
-def _skip_header(file: IO[bytes]) -> None:
-    # A name may hold line ends, within quotes: there is an even number of those before it ends.
-    quotes = 0
-    while line := file.readline():
-        quotes += line.count(b'"')
-        if quotes % 2 == 0:
-            return
 
 
 def _flat(table: pa.Table) -> pa.Table:

@@ -19,6 +19,7 @@ from serving.mapping import (
     run,
     writers,
 )
+from serving.mapping.parquet_footer import cut_footer
 from tests.serving.mapping.tables import KINDS, read, rejected, write
 from tests.support import onnx_models, text_models
 
@@ -194,15 +195,16 @@ class Breaks(LocalEngine):
             yield one
 
 
+def breaks(mapper, plan, cores):
+    engine = Breaks(mapper, slots=1, cores=1)
+    engine.blocks = 3
+    return engine
+
+
 def test_it_goes_on_where_it_was_and_mixes_with_no_other(tmp_path, doubler, monkeypatch):
     monkeypatch.setattr("serving.mapping.plan.CHUNK_ROWS", 64)
     table, output = write(tmp_path / "in.parquet", ROWS * 5), tmp_path / "out.parquet"
     job = Job(model=str(doubler), input=table, output=output)
-
-    def breaks(mapper, plan, cores):
-        engine = Breaks(mapper, slots=1, cores=1)
-        engine.blocks = 3
-        return engine
 
     with pytest.raises(KeyboardInterrupt):
         run(job, cores=1, budget_s=0.1, engine_of=breaks)
@@ -222,12 +224,68 @@ def test_it_goes_on_where_it_was_and_mixes_with_no_other(tmp_path, doubler, monk
     assert [row["id"] for row in read(output)] == [row["id"] for row in ROWS * 5]
 
 
-def test_a_block_that_could_not_be_written_whole_does_not_count(tmp_path, doubler, monkeypatch):
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_killed_at_the_very_end_the_output_is_what_it_would_have_been(
+    tmp_path, doubler, monkeypatch, kind, step
+):
+    """Before the file of rows becomes the output, when it has its end already; and after that."""
+    monkeypatch.setattr("serving.mapping.parts.FIRST_S", 0.0)
+    monkeypatch.setattr("serving.mapping.parts.SHARE", 0.0)
     monkeypatch.setattr("serving.mapping.plan.CHUNK_ROWS", 64)
-    table, output = write(tmp_path / "in.parquet", ROWS), tmp_path / "out.jsonl"
+    table = write(tmp_path / "in.parquet", ROWS)
+    wanted, output = tmp_path / f"wanted.{kind}", tmp_path / f"out.{kind}"
+    mapped(doubler, table, wanted)
+    replace = Path.replace
+
+    def killed(self, target):
+        if target == output:
+            if step == "after":
+                replace(self, target)
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mapped(doubler, table, output)
+    assert output.with_name(f"{output.name}.parts").exists()
+
+    again = run(Job(model=str(doubler), input=table, output=output), cores=1, budget_s=0.1)
+
+    assert (again.here, again.rows) == (0, 1000)
+    assert read(output) == read(wanted)
+    assert sorted(path.name for path in tmp_path.glob("out*")) == [
+        output.name,
+        f"{output.name}.map.json",
+    ]
+
+
+def test_rows_of_another_pyarrow_are_not_gone_on_with(tmp_path, doubler, monkeypatch):
+    monkeypatch.setattr("serving.mapping.plan.CHUNK_ROWS", 64)
+    table, output = write(tmp_path / "in.parquet", ROWS * 5), tmp_path / "out.parquet"
+    job = Job(model=str(doubler), input=table, output=output)
+    with pytest.raises(KeyboardInterrupt):
+        run(job, cores=1, budget_s=0.1, engine_of=breaks)
+    pq.write_table(pa.table({"other": [1]}), tmp_path / "other.parquet")
+    (output.with_name("out.parquet.parts") / "part-00000.footer").write_bytes(
+        cut_footer(tmp_path / "other.parquet")
+    )
+
+    with pytest.raises(CannotMap, match="what another version of pyarrow has written to"):
+        run(job, cores=1, budget_s=0.1)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "jsonl"])
+def test_a_block_that_could_not_be_written_whole_does_not_count(
+    tmp_path, doubler, monkeypatch, kind
+):
+    monkeypatch.setattr("serving.mapping.plan.CHUNK_ROWS", 64)
+    monkeypatch.setattr("serving.mapping.writers.GROUP_ROWS", 10)
+    table, output = write(tmp_path / "in.parquet", ROWS), tmp_path / f"out.{kind}"
     written = 0
 
-    class Full(writers.JsonlFile):
+    class Full(writers.WRITERS[kind]):
         def write(self, table):
             nonlocal written
             written += 1
@@ -237,13 +295,16 @@ def test_a_block_that_could_not_be_written_whole_does_not_count(tmp_path, double
             super().write(table)
 
     with monkeypatch.context() as patch:
-        patch.setitem(writers.WRITERS, "jsonl", Full)
+        patch.setattr("serving.mapping.parts.FIRST_S", 0.0)
+        patch.setattr("serving.mapping.parts.SHARE", 0.0)
+        patch.setitem(writers.WRITERS, kind, Full)
         with pytest.raises(OSError, match="No space left"):
             mapped(doubler, table, output)
 
-    mapped(doubler, table, output)
+    again = run(Job(model=str(doubler), input=table, output=output), cores=1, budget_s=0.1)
 
-    assert [row["id"] for row in read(output)] == list(range(1000))
+    assert 0 < again.here < 1000
+    assert [int(row["id"]) for row in read(output)] == list(range(1000))
 
 
 def test_what_is_complete_is_not_done_again_and_nothing_is_overwritten(tmp_path, doubler):

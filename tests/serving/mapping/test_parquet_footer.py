@@ -1,4 +1,4 @@
-"""Parquet files into one as they are: read by pyarrow, it holds what the parts did."""
+"""Parquet that several writers wrote behind each other: pyarrow reads it as one file."""
 
 import datetime
 from contextlib import suppress
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from serving.mapping import writers
-from serving.mapping.parquet_footer import CannotJoin, join_files
+from serving.mapping.parquet_footer import BadFooter, alike, cut_footer, merged
 
 DAY = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -41,15 +41,19 @@ def table(first: int, rows: int) -> pa.Table:
     )
 
 
-def parts(folder: Path, sizes: list[int], **options: object) -> tuple[list[Path], pa.Table]:
-    """Files of so many rows, and all of them in one table."""
-    paths, tables, first = [], [], 0
-    for number, rows in enumerate(sizes):
+def write(path: Path, sizes: list[int], **options: object) -> pa.Table:
+    """A file of parts of so many rows; gives all rows in one table."""
+    footers, starts, tables, first = [], [], [], 0
+    for rows in sizes:
         tables.append(table(first, rows))
-        paths.append(folder / f"{number}.parquet")
-        pq.write_table(tables[-1], paths[-1], **options)
+        with path.open("ab") as file:
+            starts.append(file.tell())
+            pq.write_table(tables[-1], file, **options)
+        footers.append(cut_footer(path))
         first += rows
-    return paths, pa.concat_tables(tables)
+    with path.open("ab") as file:
+        file.write(merged(footers, starts))
+    return pa.concat_tables(tables)
 
 
 @pytest.mark.parametrize(
@@ -64,12 +68,11 @@ def parts(folder: Path, sizes: list[int], **options: object) -> tuple[list[Path]
 @settings(max_examples=20, deadline=None)
 @given(sizes=st.lists(st.integers(0, 60), min_size=1, max_size=5), group=st.integers(1, 40))
 def test_the_whole_holds_the_rows_of_all_parts(tmp_path_factory, options, sizes, group):
-    folder = tmp_path_factory.mktemp("parts")
-    paths, wanted = parts(folder, sizes, row_group_size=group, **options)
+    path = tmp_path_factory.mktemp("parts") / "whole.parquet"
 
-    join_files(paths, folder / "whole.parquet")
+    wanted = write(path, sizes, row_group_size=group, **options)
 
-    whole = pq.ParquetFile(folder / "whole.parquet")
+    whole = pq.ParquetFile(path)
     # As values: how a dictionary is cut may differ.
     assert whole.read().to_pylist() == wanted.to_pylist()
     assert whole.metadata.num_rows == wanted.num_rows
@@ -84,52 +87,45 @@ def test_the_whole_holds_the_rows_of_all_parts(tmp_path_factory, options, sizes,
 
 
 def test_what_is_known_of_row_groups_stays_with_them(tmp_path):
-    paths, _ = parts(tmp_path, [30, 30])
+    path = tmp_path / "whole.parquet"
 
-    join_files(paths, tmp_path / "whole.parquet")
+    write(path, [30, 30])
 
-    only = pq.read_table(tmp_path / "whole.parquet", filters=[("id", ">", 40)])
+    only = pq.read_table(path, filters=[("id", ">", 40)])
     assert only["id"].to_pylist() == list(range(41, 60))
-    statistics = pq.read_metadata(tmp_path / "whole.parquet").row_group(1).column(0).statistics
+    statistics = pq.read_metadata(path).row_group(1).column(0).statistics
     assert (statistics.min, statistics.max) == (30, 59)
 
 
 # --- what it does not do
 
 
-def test_files_that_are_not_alike_are_left_to_others(tmp_path):
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet")
-    pq.write_table(pa.table({"b": [1]}), tmp_path / "b.parquet")
+def test_what_is_of_other_columns_or_no_parquet_is_told(tmp_path):
+    footers = []
+    for name in "ab":
+        pq.write_table(pa.table({name: [1]}), tmp_path / f"{name}.parquet")
+        footers.append(cut_footer(tmp_path / f"{name}.parquet"))
     (tmp_path / "none.parquet").write_bytes(b"PAR1 is not enough")
 
-    for names in (["a", "b"], ["a", "none"], []):
-        with pytest.raises(CannotJoin):
-            join_files([tmp_path / f"{name}.parquet" for name in names], tmp_path / "whole.parquet")
+    assert alike(footers[0], footers[0])
+    assert not alike(*footers)
+    for some in (footers, [], [b"\x19"], [b"\x00"]):
+        with pytest.raises(BadFooter):
+            merged(some, [0] * len(some))
+    with pytest.raises(BadFooter, match=r"none\.parquet is no plain Parquet file"):
+        cut_footer(tmp_path / "none.parquet")
 
 
 @given(cut=st.integers(0, 400), byte=st.integers(0, 255))
 @settings(max_examples=200, deadline=None)
 def test_a_broken_footer_is_found_or_read_and_never_hangs(tmp_path_factory, cut, byte):
-    folder = tmp_path_factory.mktemp("broken")
-    path = folder / "a.parquet"
+    path = tmp_path_factory.mktemp("broken") / "a.parquet"
     pq.write_table(pa.table({"a": [1, 2]}), path)
-    content = bytearray(path.read_bytes())
-    content[-9 - cut % (len(content) - 13)] = byte
-    path.write_bytes(content)
+    footer = bytearray(cut_footer(path))
+    footer[cut % len(footer)] = byte
 
-    with suppress(CannotJoin):
-        join_files([path], folder / "whole.parquet")
-
-
-def test_parts_of_other_types_are_read_and_written_anew(tmp_path):
-    schema = pa.schema([("a", pa.int64())])
-    for number, kind in enumerate((pa.int32(), pa.int64())):
-        pq.write_table(pa.table({"a": pa.array([number], kind)}), tmp_path / f"{number}.parquet")
-
-    both = [tmp_path / f"{number}.parquet" for number in range(2)]
-    writers.join("parquet", both, schema, tmp_path / "whole.parquet")
-
-    assert pq.read_table(tmp_path / "whole.parquet").equals(pa.table({"a": [0, 1]}, schema))
+    with suppress(BadFooter):
+        merged([bytes(footer)], [0])
 
 
 def test_numbers_in_vectors_have_no_dictionary_and_all_else_has(tmp_path):
