@@ -126,7 +126,6 @@ def run(
             say(str(plan))
             engine = engine_of(mapper, plan, cores)
             here = _work(job, source, schema, output, engine, plan, tell, clock)
-            tell("putting the parts together")
             output.finish(mapper.schema(schema))
             return Outcome(output.rows, output.rejected, here, clock() - began, output)
     finally:

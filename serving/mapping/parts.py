@@ -17,19 +17,17 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
-from .blocks import Rejected
 from .errors import CannotMap
 from .mapper import Mapped
-from .parquet_footer import alike
+from .part import Part, Sealed, to_disk, write_whole
 from .plan import Plan
 from .sources import SUFFIX
-from .writers import WRITERS, Writer, complete, json_line
+from .writers import WRITERS, complete
 
 try:
     import fcntl
@@ -45,21 +43,6 @@ FIRST_S, LAST_S, SHARE = 1.0, 60.0, 0.05
 so that a kill costs little of what was done, and long runs have few parts."""
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """A part that is complete."""
-
-    first: int
-    """Its first row's number."""
-    end: int
-    """The number of the row behind its last one."""
-    rows: int
-    """Rows that were written."""
-    rejected: int
-    bytes: int
-    """Of its file; or of the file of all rows, up to its end."""
-
-
 class Output:
     """Where a run writes, and what is there of it."""
 
@@ -73,7 +56,7 @@ class Output:
         self.plan: Plan | None = None
         self._file = self.work / f"rows{SUFFIX[kind]}"
         self._lock: IO[bytes] | None = None
-        self._part: _Part | None = None
+        self._part: Part | None = None
         self._notes: list[bytes] = []
         """Of the sealed parts that are in one file, what completes it."""
 
@@ -158,7 +141,7 @@ class Output:
         """Write down how the run is done. Once, before its first row."""
         self.plan = plan
         values = {"layout": LAYOUT, "run": self._identity, "plan": plan.as_values()}
-        _write(self.work / "manifest.json", json.dumps(values, indent=1).encode())
+        write_whole(self.work / "manifest.json", json.dumps(values, indent=1).encode())
 
     def _differs(self, theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         keys = [key for key in ours if theirs.get(key) != ours[key]]
@@ -223,7 +206,7 @@ class Output:
         if self._part is None:
             target = self._name(len(self.sealed), SUFFIX[self.kind])
             rows = None if self.folder else self._file
-            self._part = _Part(self.kind, target, rows, mapped, now)
+            self._part = Part(self.kind, target, rows, mapped, now)
         part = self._part
         try:
             part.write(mapped)
@@ -266,16 +249,16 @@ class Output:
             else:
                 self._remove(whole)
                 WRITERS[self.kind](whole, schema).close()
-            _to_disk(whole)
+            to_disk(whole)
         totals = {"end": self.next_row, "rows": self.rows, "rejected": self.rejected}
         assert self.plan is not None
         report = {**totals, "run": self._identity, "plan": self.plan.as_values()}
-        _write(self.report_path, json.dumps(report, indent=1).encode())
+        write_whole(self.report_path, json.dumps(report, indent=1).encode())
         if self.path.is_dir():  # a folder cannot take the place of one that holds something
             self._remove(self.work / "old.tmp")
             self.path.rename(self.work / "old.tmp")
         whole.replace(self.path)
-        _to_disk(self.path.parent)
+        to_disk(self.path.parent)
         self._put_away()
 
     def _put_away(self) -> None:
@@ -292,7 +275,7 @@ class Output:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, file)
         if temporary.stat().st_size:
-            _to_disk(temporary)
+            to_disk(temporary)
             temporary.replace(self.rejected_path)
         else:
             self.rejected_path.unlink(missing_ok=True)  # of an earlier run that was overwritten
@@ -341,90 +324,9 @@ WORDS = {
 }
 
 
-class _Part:
-    """A part that is being written."""
-
-    def __init__(
-        self, kind: str, target: Path, rows: Path | None, first: Mapped, now: float
-    ) -> None:
-        """target: its file, if it has one. rows: else the file that it goes to the end of."""
-        self.began, self.size = now, 0
-        self._target, self._alone = target, rows is None
-        self._file = rows or _temporary(target)
-        self._at = self._file.stat().st_size if self._file.exists() else 0
-        self._writer: Writer = WRITERS[kind](self._file, first.table.schema)
-        self._first = self._end = first.block.first
-        self._rows = 0
-        self._rejected: list[Rejected] = []
-
-    def write(self, mapped: Mapped) -> None:
-        self._writer.write(mapped.table)
-        self._end = mapped.block.end
-        self._rows += mapped.table.num_rows
-        self._rejected += mapped.rejected
-        self.size += mapped.table.nbytes + sum(len(str(one.values)) for one in mapped.rejected)
-
-    def drop(self) -> None:
-        with suppress(Exception):  # it is in its way because something else went wrong
-            self._writer.close()
-        if self._alone:
-            self._file.unlink(missing_ok=True)
-        else:
-            os.truncate(self._file, self._at)
-
-    def seal(self, first: bytes | None) -> tuple[Sealed, bytes]:
-        """Also gives the note that its writer left. first: that of the first part."""
-        note = b""
-        if self._alone:
-            self._writer.close()
-            _to_disk(self._file)
-            self._file.replace(self._target)
-        else:
-            note = self._writer.leave()
-            _to_disk(self._file)
-            if note:
-                if first is not None and not alike(first, note):
-                    raise CannotMap(
-                        f"what another version of pyarrow has written to {self._file} cannot be "
-                        "gone on with: say --overwrite, or write elsewhere."
-                    )
-                _write(self._target.with_suffix(".footer"), note)
-        if self._rejected:
-            lines = (
-                json_line({"row": one.row, "reason": one.reason, "input": one.values})
-                for one in self._rejected
-            )
-            _write(self._target.with_suffix(".rejected"), b"".join(lines))
-        size = (self._target if self._alone else self._file).stat().st_size
-        sealed = Sealed(self._first, self._end, self._rows, len(self._rejected), size)
-        _write(self._target.with_suffix(".json"), json.dumps(asdict(sealed)).encode())
-        return sealed, note
-
-
 def _read(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError):
         values = json.loads(path.read_bytes())
         if isinstance(values, dict):
             return values
     return None
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(path.name + ".tmp")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All of the file or nothing, and on the disk."""
-    temporary = _temporary(path)
-    temporary.write_bytes(content)
-    _to_disk(temporary)
-    temporary.replace(path)
-    _to_disk(path.parent)
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
