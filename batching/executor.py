@@ -23,6 +23,10 @@ class Executor(Protocol):
         """Call the function, as soon as a thread is free; await what it returns or raises."""
         ...
 
+    def start(self, function: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
+        """`run` without a future: `then` is told, on the event loop, what it returned or raised."""
+        ...
+
     def close(self) -> None:
         """Wait for what runs, and run no more."""
 
@@ -52,9 +56,26 @@ class ThreadExecutor:
     def run(self, function: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, function)
 
+    def start(self, function: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
+        self._threads.submit(_tell, asyncio.get_running_loop(), function, then)
+
     def close(self) -> None:
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _tell(
+    loop: asyncio.AbstractEventLoop,
+    function: Callable[[], T],
+    then: Callable[[T | Exception], None],
+) -> None:
+    came: T | Exception
+    try:
+        came = function()
+    except Exception as error:
+        came = error
+    with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
+        loop.call_soon_threadsafe(then, came)
 
 
 def _stand_back(nice: int) -> None:

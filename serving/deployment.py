@@ -21,6 +21,7 @@ from batching import (
 from batching.isolate import Run
 from batching.tensors import batched, divide, rejoin
 from models import Checked, Model, Signature, Tensors
+from models.pipeline import Pipeline, Prepared
 
 from .observe.statistics import ModelStatistics
 from .observe.tracing import Both, Trace, TracedBatches, Tracer
@@ -84,7 +85,8 @@ class Deployment:
         """What is known of requests that come again and again."""
         self._helpers = helpers
         self.tracer = tracer
-        finishes = model.pipeline is not None and model.pipeline.has_after
+        self.finishes = finishes = model.pipeline is not None and model.pipeline.has_after
+        """Whether something goes after the model."""
         self.statistics = ModelStatistics(predict=self.cost.predict, finishes=finishes)
         observer: BatchObserver = self.statistics
         if tracer is not None:
@@ -140,15 +142,14 @@ class Deployment:
         trace: the request's, from our tracer; who asked for it ends it.
         """
         length = 0
+        pipeline = self.model.pipeline
         try:
-            checked = self.signature.check(inputs)
-            if pipeline := self.model.pipeline:
-                if checked.rows > self._max_queue_rows:
-                    # Before the pipeline makes more of them.
-                    raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
-                prepared = await self._help(partial(pipeline.before, inputs))
+            if pipeline:
+                prepared = await self._help(self._preparation(pipeline, inputs))
                 inputs, length = prepared.tensors, prepared.length
                 checked = self.model.runtime.signature.check(inputs)
+            else:
+                checked = self.signature.check(inputs)
         except asyncio.CancelledError:
             self.statistics.gone(arrived)
             raise
@@ -184,6 +185,36 @@ class Deployment:
         self.statistics.finished(ticket)
         return outputs
 
+    def _preparation(self, pipeline: Pipeline, inputs: Tensors) -> Callable[[], Prepared]:
+        """What is done before the queue, if the inputs are right; raises if they are not."""
+        checked = self.signature.check(inputs)
+        if checked.rows > self._max_queue_rows:
+            # Before the pipeline makes more of them.
+            raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
+        return partial(pipeline.before, inputs)
+
+    def prepare(self, inputs: Tensors, then: Callable[[Prepared | Exception], None]) -> None:
+        """What goes before the model, for who then calls `put`. `then`: told what came of it.
+
+        Raises what is wrong with the inputs at first sight.
+        """
+        pipeline = self.model.pipeline
+        assert pipeline is not None
+        assert self._helpers is not None
+        try:
+            preparation = self._preparation(pipeline, inputs)
+        except Exception as error:
+            self.statistics.failed(error)
+            raise
+        self._helpers.start(preparation, then)
+
+    def finish(self, outputs: Tensors, then: Callable[[Tensors | Exception], None]) -> None:
+        """What goes after the model. `then`: told what came of it, which it tells `statistics`."""
+        pipeline = self.model.pipeline
+        assert pipeline is not None
+        assert self._helpers is not None
+        self._helpers.start(partial(pipeline.after, outputs), then)
+
     def put(
         self,
         inputs: Tensors,
@@ -194,21 +225,24 @@ class Deployment:
         priority: int,
         trace: Trace | None = None,
         checked: Checked | None = None,
+        length: int = 0,
         in_time: bool = False,
     ) -> Ticket[Tensors, Tensors]:
-        """`infer` for a caller with a reply of its own, where nothing goes before or after.
+        """`infer` for a caller with a reply of its own, who also sees to what goes around it.
 
+        inputs: the model's own; `prepare` makes them where something goes before it. The reply
+        gets the model's outputs; `finish` makes the caller's of them where it `finishes`.
         checked: of inputs that differ in nothing but their elements from some that were checked.
         in_time: a first look has just said that there is time for a request of one row.
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
         if checked is None:
             try:
-                checked = self.signature.check(inputs)
+                checked = self.model.runtime.signature.check(inputs)
             except Exception as error:
                 self.statistics.failed(error)
                 raise
-        ticket = self._ticket(inputs, checked, 0, arrived, timeout_s, priority, reply)
+        ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority, reply)
         ticket.trace = trace
         self.batcher.put(ticket, in_time=in_time and ticket.rows == 1)
         return ticket

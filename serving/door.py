@@ -153,7 +153,7 @@ class Door(HttpToolsProtocol):
             deployment = self._inference.deployment(*known.target)
         except Exception:
             return False  # the long way says what is wrong
-        if deployment.model.pipeline is not None or deployment.tracer is not None:
+        if deployment.tracer is not None:
             return False
         timeout_s = known.head.timeout_s
         small = len(data) <= PEEK_BYTES
@@ -251,8 +251,6 @@ class Door(HttpToolsProtocol):
             head = self._inference.read_head(self.headers)
         except Exception:
             return None  # the way through the gate says what is wrong with it
-        if deployment.model.pipeline is not None:
-            return None
         keep_alive = (
             not self._draining
             and self.parser.get_http_version() != "1.0"

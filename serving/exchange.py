@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from batching import Ticket, TooLate
 from models import Checked, Tensors
+from models.pipeline import Prepared
 
 from .deployment import Answer, Deployment
 from .errors import reply_to
@@ -31,6 +32,7 @@ class Exchange:
         "_arrived",
         "_deployment",
         "_door",
+        "_finishing",
         "_request",
         "_ticket",
         "body",
@@ -65,6 +67,7 @@ class Exchange:
         self._arrived = arrived
         self._request: InferRequest | None = None
         self._ticket: Ticket[Tensors, Tensors] | None = None
+        self._finishing = False
         self.body = bytearray()
         self.target = target
         self.keep_alive = keep_alive
@@ -86,9 +89,15 @@ class Exchange:
         if self.trace is not None:
             self.trace.left()
             self.trace = None
-        if self._ticket is not None:
-            self._deployment.batcher.discard(self._ticket)
+        ticket = self._ticket
+        if ticket is not None:
+            self._deployment.batcher.discard(ticket)
+            if self._finishing and not (ticket.left or ticket.failed):
+                self._deployment.statistics.left(ticket)
             self._ticket = None
+            del self._deployment
+        elif self._request is not None:  # it is being prepared
+            self._deployment.statistics.gone(self._arrived)
             del self._deployment
 
     # --- what the batcher looks at
@@ -97,6 +106,28 @@ class Exchange:
         return self.disconnected or self.response_complete
 
     def set_result(self, outputs: Tensors, /) -> None:
+        if self._deployment.finishes:
+            self._finishing = True
+            try:
+                self._deployment.finish(outputs, self._finished)
+            except Exception as error:
+                self._finished(error)
+        else:
+            self._answer(outputs)
+
+    def _finished(self, outputs: Tensors | Exception) -> None:
+        """What goes after the model is done."""
+        ticket = self._ticket
+        if ticket is None:  # its caller has left
+            return
+        if isinstance(outputs, Exception):
+            self._deployment.statistics.finished(ticket, outputs)
+            self.fail(outputs)
+            return
+        self._deployment.statistics.finished(ticket)
+        self._answer(outputs)
+
+    def _answer(self, outputs: Tensors) -> None:
         ticket, request = self._ticket, self._request
         assert ticket is not None
         assert request is not None
@@ -154,7 +185,10 @@ class Exchange:
                 return
             request = self._request = decode(body, self.head.json_length)
             self._deployment.outputs.check(request)
-            self._put(request, None)
+            if self._deployment.model.pipeline is None:
+                self._put(request, None)
+            else:
+                self._deployment.prepare(request.inputs, self._go_on)
         except InvalidRequest as error:
             self.turn_away(error)
         except Exception as error:
@@ -166,6 +200,9 @@ class Exchange:
         in_time: a first look has just said that there is time for a request that says nothing more.
         """
         deployment = self._deployment
+        if deployment.model.pipeline is not None:
+            self.begin(body)
+            return
         familiar = deployment.familiar.get(known)
         if familiar is None:
             self.begin(body)
@@ -188,17 +225,36 @@ class Exchange:
             return
         self.begin(body)
 
+    def _go_on(self, prepared: Prepared | Exception) -> None:
+        """What goes before the model is done."""
+        request = self._request
+        if self.disconnected or request is None:
+            return
+        if isinstance(prepared, Exception):
+            self.turn_away(prepared)
+            return
+        try:
+            self._put(request, None, prepared)
+        except Exception as error:
+            self.fail(error)
+
     def _put(
-        self, request: InferRequest, checked: Checked | None, *, in_time: bool = False
+        self,
+        request: InferRequest,
+        checked: Checked | None,
+        prepared: Prepared | None = None,
+        *,
+        in_time: bool = False,
     ) -> None:
         timeout_s = request.timeout_s
         self._ticket = self._deployment.put(
-            request.inputs,
+            prepared.tensors if prepared else request.inputs,
             self,
             arrived=self._arrived,
             timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
             priority=request.priority,
             trace=self.trace,
             checked=checked,
+            length=prepared.length if prepared else 0,
             in_time=in_time,
         )

@@ -1,0 +1,218 @@
+"""The door answers for models with something before and after them: no task, no ASGI."""
+
+import contextlib
+import gc
+import json
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from batching import Ticket
+from models.pipeline import UserPipeline
+from serving.deployment import Deployment
+from serving.door import Exchange
+from serving.engine import Engine
+from tests.serving.test_door import until, value
+from tests.support import text_models, wire
+from tests.support.asgi import loaded
+from tests.support.door import Listening, listening, post
+from tests.support.onnx_models import doubler
+
+AROUND = """\
+import threading
+
+at_before, at_after, goes_on = threading.Event(), threading.Event(), threading.Event()
+
+
+def before(inputs):
+    value = float(inputs["x"][0, 0])
+    if value == -1:
+        raise ValueError("not this one")
+    if value == -2:
+        at_before.set()
+        goes_on.wait(60)
+    return {"x": inputs["x"] + 1}
+
+
+def after(outputs):
+    value = float(outputs["y"][0, 0])
+    if value == -6:
+        raise RuntimeError("after cannot do this")
+    if value == -8:
+        at_after.set()
+        goes_on.wait(60)
+    return {"y": outputs["y"] + 100}
+"""
+
+
+class Served:
+    def __init__(self, engine: Engine, server: Listening) -> None:
+        self.engine, self.server = engine, server
+
+    @property
+    def deployment(self) -> Deployment:
+        return self.engine.deployment("m", None)
+
+    def event(self, name: str) -> threading.Event:
+        pipeline = self.deployment.model.pipeline
+        assert isinstance(pipeline, UserPipeline)
+        event: threading.Event = pipeline._after.__globals__[name]
+        return event
+
+    def counted(self) -> dict[str, int]:
+        """What is not 0 of what requests are counted as."""
+        totals = self.deployment.statistics.totals
+        counts = {
+            "success": totals.success,
+            "failed": totals.run_failed,
+            "left": totals.left,
+            **totals.refused,
+        }
+        return {name: count for name, count in counts.items() if count}
+
+
+@contextlib.asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Served]:
+    async with loaded(folder) as engine, listening(engine) as server:
+        yield Served(engine, server)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """y = 2 (x + 1) + 100, one number a row."""
+    doubler(tmp_path / "m" / "1" / "model.onnx", width=1)
+    (tmp_path / "m" / "pipeline.py").write_text(AROUND)
+    return tmp_path
+
+
+def ask(number: float, **more: Any) -> bytes:
+    body = wire.request(wire.tensor(shape=[1, 1], data=[number]), **more)
+    return post(body, path="/v2/models/m/infer")
+
+
+async def test_what_goes_before_and_after_is_done_and_counted_once(folder: Path) -> None:
+    async with serving(folder) as served:
+        connection = await served.server.connect()
+        for number in (1.0, 2.0, 3.0):
+            connection.send(ask(number))
+            status, headers, body = await connection.reply()
+            assert (status, value(body)) == (200, 2 * (number + 1) + 100)
+            assert b"run;dur=" in headers[b"server-timing"]
+
+        (protocol,) = served.server.server.server_state.connections
+        assert isinstance(protocol.cycle, Exchange)  # and not uvicorn's own
+        assert served.counted() == {"success": 3}
+
+
+async def test_texts_ride_with_their_lengths(tmp_path: Path) -> None:
+    text_models.tokenizer(tmp_path / "m" / "tokenizer.json")
+    text_models.encoder(tmp_path / "m" / "1" / "model.onnx")
+    texts = ["the bus waits", "town", "the car waits very late the"]
+    async with serving(tmp_path) as served:
+        connections = [await served.server.connect() for _ in texts]
+        for connection, text in zip(connections, texts, strict=True):
+            body = wire.request(wire.tensor("BYTES", [1], [text], "text"))
+            connection.send(post(body, path="/v2/models/m/infer"))
+        for connection, text in zip(connections, texts, strict=True):
+            status, _, body_ = await connection.reply()
+            ids = [text_models.token(word) for word in ["[CLS]", *text.split(), "[SEP]"]]
+            mean = text_models.VECTORS[ids].mean(axis=0)
+            vector = json.loads(body_)["outputs"][0]["data"]
+            assert status == 200
+            assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+
+        for protocol in served.server.server.server_state.connections:
+            assert isinstance(protocol.cycle, Exchange)
+        # Three tokens at least, as the tokenizer marks both ends.
+        assert served.deployment.statistics.totals.work >= 16
+        assert served.counted() == {"success": 3}
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "says", "counted"),
+    [
+        (-1.0, 400, "not this one", {"invalid": 1}),
+        (-4.0, 500, "pipeline", {"pipeline_failed": 1}),
+    ],
+)
+async def test_what_a_pipeline_raises_fails_its_own_request(
+    folder: Path, number: float, status: int, says: str, counted: dict[str, int]
+) -> None:
+    async with serving(folder) as served:
+        connection = await served.server.connect()
+        connection.send(ask(number), ask(1.0))
+
+        failed, _, body = await connection.reply()
+        assert failed == status
+        assert says in json.loads(body)["error"]
+        assert value((await connection.reply())[2]) == 104.0
+        assert served.counted() == {**counted, "success": 1}
+
+
+async def test_what_fits_no_input_is_said_before_the_pipeline_sees_it(folder: Path) -> None:
+    async with serving(folder) as served:
+        connection = await served.server.connect()
+        body = wire.request(wire.tensor(shape=[1, 2], data=[1.0, 2.0]))
+        connection.send(post(body, path="/v2/models/m/infer"))
+
+        status, _, _ = await connection.reply()
+        assert status == 400
+        assert served.counted() == {"invalid": 1}
+
+
+@pytest.mark.parametrize(("number", "where"), [(-2.0, "at_before"), (-5.0, "at_after")])
+async def test_who_leaves_while_the_pipeline_is_at_work_is_counted_once(
+    folder: Path, number: float, where: str
+) -> None:
+    """Lesson 1."""
+    async with serving(folder) as served:
+        leaves, stays = await served.server.connect(), await served.server.connect()
+        leaves.send(ask(number))
+        await until(served.event(where).is_set)
+        await leaves.close()
+        await until(lambda: served.counted() == {"left": 1})
+        served.event("goes_on").set()
+        stays.send(ask(1.0))
+
+        assert value((await stays.reply())[2]) == 104.0
+        assert served.counted() == {"left": 1, "success": 1}
+        # Who had left before the model never came to it.
+        assert served.deployment.statistics.totals.runs == (2 if where == "at_after" else 1)
+
+
+async def test_a_server_that_stops_waits_for_the_pipeline(folder: Path) -> None:
+    """Lesson 19."""
+    async with serving(folder) as served:
+        connection, idle = await served.server.connect(), await served.server.connect()
+        idle.send(ask(1.0))
+        await idle.reply()
+        connection.send(ask(-5.0))
+        await until(served.event("at_after").is_set)
+        served.server.server.should_exit = True
+        assert await idle.ended()
+        served.event("goes_on").set()
+
+        status, headers, body = await connection.reply()
+        assert (status, value(body)) == (200, 92.0)
+        assert headers[b"connection"] == b"close"
+        assert await connection.ended()
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(folder: Path) -> None:
+    async with serving(folder) as served:
+        connection = await served.server.connect()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(50):
+                connection.send(ask(1.0))
+                await connection.reply()
+            left = [thing for thing in gc.get_objects() if isinstance(thing, (Exchange, Ticket))]
+        finally:
+            gc.enable()
+
+        assert len(left) <= 2  # the last one is still the connection's
