@@ -22,7 +22,7 @@ from .executor import Executor, ThreadExecutor
 from .forecast import Forecast
 from .isolate import Run
 from .observer import BatchObserver
-from .parts import Divide, Rejoin, divided
+from .parts import Apart, Divide, Rejoin, divided, rows_apart
 from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
 from .slots import Slots
@@ -60,6 +60,7 @@ class Batcher(Generic[In, Out]):
         cores: Cores | None = None,
         threads: int = 1,
         divide: Divide[In] | None = None,
+        apart: Apart[In] | None = None,
         rejoin: Rejoin[Out] | None = None,
         executor: Executor | None = None,
         observer: BatchObserver | None = None,
@@ -72,8 +73,9 @@ class Batcher(Generic[In, Out]):
         cost: what batches cost. With it the riders are chosen for the least cost, and who
             would be late is refused; without, whoever comes first rides first.
         cores, threads: the machine's tokens, shared with other batchers, and how many a run takes.
-        divide, rejoin: how to cut a payload of more than `max_rows` rows into pieces,
+        divide, rejoin: how to cut a payload of more rows than a batch should have into pieces,
             and how to make one result of theirs; without them it runs alone, uncut.
+        apart: how to cut one whose rows have lengths of their own into its rows.
         executor: where it runs; a thread for each slot if not given. Not closed by `close`
             if given.
         clock: seconds, never going back; deadlines are instants of it.
@@ -86,7 +88,7 @@ class Batcher(Generic[In, Out]):
         self._max_rows = max_rows
         self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(runs))
         self._admission = Admission(max_rows=max_queue_rows)
-        self._divide, self._rejoin = divide, rejoin
+        self._divide, self._apart, self._rejoin = divide, apart, rejoin
         self._owns_executor = executor is None
         self._executor: Executor = executor or ThreadExecutor(len(runs), nice=RUN_NICE)
         self._observer = observer
@@ -162,37 +164,56 @@ class Batcher(Generic[In, Out]):
             payload, reply, now, rows, length, key, priority, now + timeout_s, alone_s, work_s
         )
 
-    async def carry(self, ticket: Ticket[In, Out]) -> Out:
+    async def carry(self, ticket: Ticket[In, Out], *, lengths: Sequence[int] = ()) -> Out:
         """`submit` for who wants to look at the ticket afterwards. Its reply must be a future."""
-        self.put(ticket)
+        self.put(ticket, lengths=lengths)
         try:
             return await cast("asyncio.Future[Out]", ticket.reply)
         except asyncio.CancelledError:
             self.discard(ticket)
             raise
 
-    def put(self, ticket: Ticket[In, Out], *, in_time: bool = False) -> None:
+    def put(
+        self, ticket: Ticket[In, Out], *, in_time: bool = False, lengths: Sequence[int] = ()
+    ) -> None:
         """Let a ticket wait, or raise a `Rejected` and never touch its reply.
 
         For callers that have a reply of their own; on the event loop's thread only.
         in_time: the caller has just been told by `needed_s` that there is time for it.
+        lengths: of each of its rows, if they are padded to the longest.
         """
         now = self._clock()
         deadline = inf if in_time else ticket.deadline
+        length = ticket.length
+        apart = self._apart if len(lengths) > 1 else None
+        if apart:
+            length = -(-sum(lengths) // len(lengths))  # what it takes, nearly: costs are near lines
         try:
-            self.check(ticket.rows, ticket.length, ticket.priority, deadline, now)
+            self.check(ticket.rows, length, ticket.priority, deadline, now)
         except Rejected as error:
             self._slots.share.refused_at = now
             self._tell("refused", ticket, error)
             raise
-        if ticket.rows > self._max_rows and self._divide and self._rejoin:
-            for part in divided(ticket, self._max_rows, self._divide, self._rejoin):
+        if apart and self._rejoin:
+            for part in rows_apart(ticket, lengths, apart, self._rejoin, self._row_costs):
+                self._queue.put(part)
+        elif (
+            ticket.rows > 1
+            and self._divide
+            and self._rejoin
+            and ticket.rows > (most := self._queue.plan.most_rows(length))
+        ):
+            for part in divided(ticket, most, self._divide, self._rejoin):
                 self._queue.put(part)
         else:
             self._queue.put(ticket)
         if ticket.latest_start < self._alarm.at:
             self._alarm.set(ticket.latest_start)
         self._slots.wake(now)
+
+    def _row_costs(self, length: int) -> tuple[float, float]:
+        shares = self._forecast.shares(1, length)
+        return shares.alone_s, shares.work_s
 
     def check(self, rows: int, length: int, priority: int, deadline: float, now: float) -> None:
         """Raise the `Rejected` that such a ticket would get now, if it would get one."""

@@ -1,8 +1,10 @@
-"""A request larger than the largest batch: cut into parts, answered as one.
+"""A request that is cut into parts, and answered as one.
 
-Each part is a ticket like any other and may ride with strangers. The whole is
-answered when its last part is. The first failure is the answer, and the parts
-that are left are then passed over, as are those of a caller who has gone.
+One larger than the largest batch is cut into as large parts as may be; one whose rows have
+lengths of their own into its rows, so that none is padded to the longest of them. Each part
+is a ticket like any other and may ride with strangers. The whole is answered when its last
+part is. The first failure is the answer, and the parts that are left are then passed over,
+as are those of a caller who has gone.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +14,17 @@ from .errors import RunFailed
 from .ticket import In, Out, Ticket
 
 Divide = Callable[[In, int], Sequence[tuple[In, int]]]
+Apart = Callable[[In, Sequence[int]], Sequence[In]]
 Rejoin = Callable[[Sequence[Out]], Out]
+
+
+class _Results(Generic[Out]):
+    """Of all parts of a whole, as they come."""
+
+    def __init__(self, count: int, rejoin: Rejoin[Out]) -> None:
+        self.of_parts: list[Any] = [None] * count
+        self.missing = count
+        self.rejoin = rejoin
 
 
 class Part(Generic[In, Out]):
@@ -22,23 +34,22 @@ class Part(Generic[In, Out]):
     ended_whole = False
     """Whether it was with this part that the whole got its answer, or its error."""
 
-    def __init__(
-        self, whole: Ticket[In, Out], index: int, results: dict[int, Any], rejoin: Rejoin[Out]
-    ) -> None:
-        self.whole, self._index = whole, index
-        self._results, self._rejoin = results, rejoin
+    def __init__(self, whole: Ticket[In, Out], index: int, results: _Results[Out]) -> None:
+        self.whole, self._index, self._results = whole, index, results
 
     def done(self) -> bool:
         return self.whole.reply.done()
 
     def set_result(self, result: Out, /) -> None:
-        self._results[self._index] = result
-        if any(missing is None for missing in self._results.values()):
+        results = self._results
+        results.of_parts[self._index] = result
+        results.missing -= 1
+        if results.missing:
             return
         self.ended_whole = True
         self.whole.batch = self.ticket.batch
         try:
-            answer = self._rejoin(list(self._results.values()))
+            answer = results.rejoin(results.of_parts)
         except Exception as error:
             # Its neighbours in the batch must not fail with it.
             self.whole.fail(RunFailed(f"its parts do not fit together: {error}"))
@@ -55,21 +66,53 @@ def divided(
 ) -> list[Ticket[In, Out]]:
     """Tickets for the parts, each of at most `max_rows` rows, that together answer `whole`."""
     pieces = divide(whole.payload, max_rows)
-    results: dict[int, Any] = dict.fromkeys(range(len(pieces)))
-    tickets = []
-    for index, (payload, rows) in enumerate(pieces):
-        reply = Part(whole, index, results, rejoin)
-        reply.ticket = Ticket(
+    results = _Results(len(pieces), rejoin)
+    return [
+        _ticket(
+            Part(whole, index, results),
             payload,
-            reply,
-            whole.arrived,
             rows,
             whole.length,
-            whole.key,
-            whole.priority,
-            whole.deadline,
             whole.alone_s * rows / whole.rows,
             whole.work_s * rows / whole.rows,
         )
-        tickets.append(reply.ticket)
-    return tickets
+        for index, (payload, rows) in enumerate(pieces)
+    ]
+
+
+def rows_apart(
+    whole: Ticket[In, Out],
+    lengths: Sequence[int],
+    apart: Apart[In],
+    rejoin: Rejoin[Out],
+    costs: Callable[[int], tuple[float, float]],
+) -> list[Ticket[In, Out]]:
+    """Tickets for the rows, each of its own length, that together answer `whole`.
+
+    lengths: of each row. costs: what a row of such a length takes alone, and adds to a batch.
+    """
+    results = _Results(len(lengths), rejoin)
+    pieces = apart(whole.payload, lengths)
+    return [
+        _ticket(Part(whole, index, results), payload, 1, length, *costs(length))
+        for index, (payload, length) in enumerate(zip(pieces, lengths, strict=True))
+    ]
+
+
+def _ticket(
+    reply: Part[In, Out], payload: In, rows: int, length: int, alone_s: float, work_s: float
+) -> Ticket[In, Out]:
+    whole = reply.whole
+    reply.ticket = Ticket(
+        payload,
+        reply,
+        whole.arrived,
+        rows,
+        length,
+        whole.key,
+        whole.priority,
+        whole.deadline,
+        alone_s,
+        work_s,
+    )
+    return reply.ticket

@@ -43,6 +43,9 @@ class Plan(Protocol):
     def window(self) -> int:
         """How many tickets are worth looking at."""
 
+    def most_rows(self, length: int) -> int:
+        """What a ticket of such a length should not have more of, if it can be cut."""
+
     def riders(self, window: Tickets, now: float) -> Tickets:
         """Who rides, of a window that is not empty: at least its first ticket."""
 
@@ -55,6 +58,9 @@ class FirstCome:
             raise ValueError(f"max_rows must be at least 1, got {max_rows!r}")
         self.max_rows = max_rows
         self.window = 2 * max_rows
+
+    def most_rows(self, length: int) -> int:
+        return self.max_rows
 
     def riders(self, window: Tickets, now: float) -> Tickets:
         return fill(window, self.max_rows)
@@ -76,6 +82,13 @@ class Cheapest:
         # What a group of the window's tickets takes is not known yet; a few rows do.
         affordable = _PLANNING_SHARE * self._cost.predict(4, 32) / _STEP_S / 8
         return int(max(_LEAST_WINDOW, min(_MOST_WINDOW, affordable)))
+
+    def most_rows(self, length: int) -> int:
+        if not length:
+            return self.max_rows
+        # More would make a row hardly cheaper, while everybody else waits for longer, and
+        # the engine takes memory for it that it keeps.
+        return min(self.max_rows, _TIE * self._cost.cheapest_rows(self.max_rows, length))
 
     def riders(self, window: Tickets, now: float) -> Tickets:
         if not self._has_time(window[0], now):
@@ -158,16 +171,14 @@ class Cheapest:
         """The first ticket's group in the cheapest cut of the window by length."""
         urgent = window[0]
         tickets = sorted(window, key=lambda ticket: ticket.length)
-        batch_s, row_s, max_rows = self._cost.batch_s, self._cost.row_s, self.max_rows
+        batch_s, row_s = self._cost.batch_s, self._cost.row_s
         # least[j]: the least cost of the first j tickets; begins[j]: where its last group begins.
         least, begins = [0.0], [0]
         rows_to = [0]
         for j, ticket in enumerate(tickets, start=1):
             rows_to.append(rows_to[-1] + ticket.rows)
             one_row_s, rows = row_s(ticket.length), rows_to[j]
-            # More would make a row hardly cheaper, while everybody else waits for longer, and
-            # the engine takes memory for it that it keeps.
-            most = min(max_rows, _TIE * self._cost.cheapest_rows(max_rows, ticket.length))
+            most = self.most_rows(ticket.length)
             best, begin = least[j - 1] + ticket.rows * one_row_s, j - 1
             for i in range(j - 2, -1, -1):
                 in_group = rows - rows_to[i]

@@ -6,7 +6,7 @@ shape after the batch axis); the ticket's key sees to that. Only tensors that ar
 padded may differ along axis 1: they are made as long as the longest.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -172,6 +172,20 @@ def divide(payload: Tensors, max_rows: int) -> list[tuple[Tensors, int]]:
             min(max_rows, rows - start),
         )
         for start in range(0, rows, max_rows)
+    ]
+
+
+def apart(payload: Tensors, lengths: Sequence[int], padded: Container[str]) -> list[Tensors]:
+    """A payload's rows, each by itself and without its padding.
+
+    lengths: of each row, along axis 1. padded: the tensors that have them.
+    """
+    return [
+        {
+            name: tensor[row : row + 1, :length] if name in padded else tensor[row : row + 1]
+            for name, tensor in payload.items()
+        }
+        for row, length in enumerate(lengths)
     ]
 
 

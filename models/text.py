@@ -88,7 +88,8 @@ class TextPipeline:
             # Row by row, as the mask goes through its own.
             filled[tokens] = np.fromiter(chain.from_iterable(rows), filled.dtype, counts.sum())
             tensors[name] = filled
-        return Prepared(tensors, length)
+        own = () if self._fixed else np.maximum(counts, 1).tolist()
+        return Prepared(tensors, length, own)
 
     @property
     def has_after(self) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -19,7 +19,8 @@ from batching import (
     TooManyRows,
 )
 from batching.isolate import Run
-from batching.tensors import batched, divide, rejoin
+from batching.parts import Apart
+from batching.tensors import apart, batched, divide, rejoin
 from models import Checked, Model, Signature, Tensors
 from models.pipeline import Pipeline, Prepared
 
@@ -99,11 +100,17 @@ class Deployment:
             cores=cores,
             threads=profile.threads,
             divide=divide if self.batching else None,
+            apart=self._apart(),
             rejoin=rejoin if self.batching else None,
             executor=None,
             observer=observer,
             clock=time.monotonic,
         )
+
+    def _apart(self) -> Apart[Tensors] | None:
+        """How rows of moving lengths are told apart, where they may be."""
+        padded = {spec.name for spec in self.model.runtime.signature.inputs if spec.pad is not None}
+        return partial(apart, padded=padded) if self.batching and padded else None
 
     def _slot(self) -> Run[Tensors, Tensors]:
         """What runs a batch in one slot."""
@@ -142,11 +149,13 @@ class Deployment:
         trace: the request's, from our tracer; who asked for it ends it.
         """
         length = 0
+        lengths: Sequence[int] = ()
         pipeline = self.model.pipeline
         try:
             if pipeline:
                 prepared = await self._help(self._preparation(pipeline, inputs))
                 inputs, length = prepared.tensors, prepared.length
+                lengths = prepared.lengths
                 checked = self.model.runtime.signature.check(inputs)
             else:
                 checked = self.signature.check(inputs)
@@ -159,19 +168,22 @@ class Deployment:
         ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority)
         ticket.trace = trace
         if pipeline and pipeline.has_after:
-            outputs = await self._finished(ticket, pipeline.after)
+            outputs = await self._finished(ticket, lengths, pipeline.after)
         else:
-            outputs = await self.batcher.carry(ticket)
+            outputs = await self.batcher.carry(ticket, lengths=lengths)
         batch = ticket.batch
         return Answer(outputs, batch.cut_at - arrived if batch else 0.0, batch)
 
     async def _finished(
-        self, ticket: Ticket[Tensors, Tensors], after: Callable[[Tensors], Tensors]
+        self,
+        ticket: Ticket[Tensors, Tensors],
+        lengths: Sequence[int],
+        after: Callable[[Tensors], Tensors],
     ) -> Tensors:
         """A request's outputs after what follows the model. It is counted once, by its end."""
         has_run = False
         try:
-            outputs = await self.batcher.carry(ticket)
+            outputs = await self.batcher.carry(ticket, lengths=lengths)
             has_run = True
             outputs = await self._help(partial(after, outputs))
         except asyncio.CancelledError:
@@ -226,6 +238,7 @@ class Deployment:
         trace: Trace | None = None,
         checked: Checked | None = None,
         length: int = 0,
+        lengths: Sequence[int] = (),
         in_time: bool = False,
     ) -> Ticket[Tensors, Tensors]:
         """`infer` for a caller with a reply of its own, who also sees to what goes around it.
@@ -233,6 +246,7 @@ class Deployment:
         inputs: the model's own; `prepare` makes them where something goes before it. The reply
         gets the model's outputs; `finish` makes the caller's of them where it `finishes`.
         checked: of inputs that differ in nothing but their elements from some that were checked.
+        length, lengths: see Prepared.
         in_time: a first look has just said that there is time for a request of one row.
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
@@ -244,7 +258,7 @@ class Deployment:
                 raise
         ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority, reply)
         ticket.trace = trace
-        self.batcher.put(ticket, in_time=in_time and ticket.rows == 1)
+        self.batcher.put(ticket, in_time=in_time and ticket.rows == 1, lengths=lengths)
         return ticket
 
     def remember(

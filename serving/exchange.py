@@ -256,5 +256,6 @@ class Exchange:
             trace=self.trace,
             checked=checked,
             length=prepared.length if prepared else 0,
+            lengths=prepared.lengths if prepared else (),
             in_time=in_time,
         )

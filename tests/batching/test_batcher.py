@@ -6,10 +6,12 @@ import pytest
 
 from batching import (
     Batcher,
+    CostModel,
     DeadlineExceeded,
     Draining,
     QueueFull,
     RunFailed,
+    Sample,
     ThreadExecutor,
     TooManyRows,
 )
@@ -278,6 +280,48 @@ async def test_a_request_larger_than_a_batch_is_cut_and_joined():
 
         assert await whole == "ABCDE"
         assert await stranger == "X"
+        assert not executor.held
+
+
+async def test_rows_of_a_request_ride_by_their_own_lengths_with_strangers():
+    """Lesson 9: what a batch is padded to is nearly what each of its rows has."""
+    # A row's cost goes with its length, and a batch of its own costs little.
+    cost = CostModel([Sample(n, k, 5e-3 + 1e-3 * n * k) for n in (1, 8) for k in (1, 2, 20, 40)])
+    ran = []
+
+    def run(payloads):
+        ran.append(payloads)
+        return [payload.upper() for payload in payloads]
+
+    options = {"apart": lambda payload, _: list(payload), "rejoin": "".join}
+    async with by_hand(run, max_rows=8, cost=cost, **options) as (batcher, executor):
+        first = submit(batcher, "-", length=1)
+        held = await executor.next()
+        whole = batcher.ticket("abcd", rows=4, length=40)
+        answer = asyncio.create_task(batcher.carry(whole, lengths=[40, 2, 38, 2]))
+        stranger = submit(batcher, "x", length=2)
+        await settle()
+        assert batcher.waiting_rows == 5
+        held.let_go()
+        for _ in range(2):
+            (await executor.next()).let_go()
+
+        assert await answer == "ABCD"
+        assert await stranger == "X"
+        assert await first == "-"
+        assert sorted(map("".join, map(sorted, ran))) == ["-", "ac", "bdx"]
+
+
+async def test_long_rows_of_one_length_run_no_more_at_a_time_than_pay():
+    """They come from a caller who has padded them; the engine's memory is bounded all the same."""
+    cost = CostModel([Sample(n, k, 5e-3 + 1e-3 * n * k) for n in (1, 8) for k in (1, 2, 20, 40)])
+    options = {"divide": cut, "rejoin": "".join}
+    async with by_hand(max_rows=8, cost=cost, **options) as (batcher, executor):
+        whole = submit(batcher, "abcdefgh", rows=8, length=40)
+        for _ in range(4):
+            (await executor.next()).let_go()
+
+        assert await whole == "ABCDEFGH"
         assert not executor.held
 
 

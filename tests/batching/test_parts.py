@@ -1,5 +1,5 @@
 from batching import Batch, RunFailed
-from batching.parts import divided
+from batching.parts import divided, rows_apart
 from tests.support.batches import ticket
 
 
@@ -71,3 +71,30 @@ def test_parts_that_do_not_fit_together_fail_their_own_caller_only():
     part.answer("AB")
 
     assert isinstance(whole.reply.error, RunFailed)
+
+
+# --- rows of their own lengths
+
+
+def test_rows_apart_have_their_own_lengths_and_costs_and_are_answered_in_order():
+    whole = ticket("abc", rows=3, length=9, key="k", priority=3, arrived=1.0, deadline=9.0)
+
+    parts = rows_apart(
+        whole, [2, 9, 4], lambda payload, _: list(payload), join, lambda n: (n / 10, n / 100)
+    )
+
+    assert [(part.payload, part.rows, part.length) for part in parts] == [
+        ("a", 1, 2),
+        ("b", 1, 9),
+        ("c", 1, 4),
+    ]
+    assert [(part.alone_s, part.work_s) for part in parts] == [
+        (0.2, 0.02),
+        (0.9, 0.09),
+        (0.4, 0.04),
+    ]
+    for part in parts:
+        assert (part.key, part.priority, part.arrived, part.deadline) == ("k", 3, 1.0, 9.0)
+    for part in reversed(parts):
+        part.answer(part.payload.upper())
+    assert whole.reply.result == "ABC"

@@ -15,6 +15,7 @@ from batching.tensors import (
     Stacker,
     Tensors,
     WrongRows,
+    apart,
     batched,
     divide,
     rejoin,
@@ -334,3 +335,16 @@ def test_dividing_copies_nothing() -> None:
     (payload,) = numbered(5)
 
     assert all(np.shares_memory(piece["x"], payload["x"]) for piece, _ in divide(payload, 2))
+
+
+def test_rows_apart_have_no_padding_and_no_copy() -> None:
+    ids = np.array([[1, 2, 0], [3, 4, 5]])
+    other = np.array([[7.0], [8.0]])
+
+    rows = apart({"ids": ids, "other": other}, [2, 3], {"ids"})
+
+    assert lists(rows) == [
+        {"ids": [[1, 2]], "other": [[7.0]]},
+        {"ids": [[3, 4, 5]], "other": [[8.0]]},
+    ]
+    assert all(np.shares_memory(row["ids"], ids) for row in rows)

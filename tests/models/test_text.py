@@ -155,6 +155,7 @@ def test_tokens_are_padded_to_the_longest_text_of_the_request(
     prepared = model[1].before(texts("bus", "the red bus"))
 
     assert prepared.length == 5
+    assert prepared.lengths == [3, 5]
     cls, sep = token("[CLS]"), token("[SEP]")
     assert prepared.tensors["input_ids"].tolist() == [
         [cls, token("bus"), sep, 0, 0],

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,9 +171,9 @@ async def test_priorities_are_ten_and_others_are_the_default(
         batcher = engine.deployment("m", None).batcher
         carry = batcher.carry
 
-        async def watched(ticket: Ticket[Tensors, Tensors]) -> Tensors:
+        async def watched(ticket: Ticket[Tensors, Tensors], **more: Any) -> Tensors:
             seen.append(ticket.priority)
-            return await carry(ticket)
+            return await carry(ticket, **more)
 
         batcher.carry = watched  # type: ignore[method-assign]
         await ask(engine, priority=asked)

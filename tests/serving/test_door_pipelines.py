@@ -132,6 +132,28 @@ async def test_texts_ride_with_their_lengths(tmp_path: Path) -> None:
         assert served.counted() == {"success": 3}
 
 
+async def test_texts_of_one_request_ride_by_their_own_lengths(tmp_path: Path) -> None:
+    text_models.tokenizer(tmp_path / "m" / "tokenizer.json")
+    text_models.encoder(tmp_path / "m" / "1" / "model.onnx")
+    texts = ["town", "very " * 40, "the bus", "late", "very " * 38]
+    async with serving(tmp_path) as served:
+        connection = await served.server.connect()
+        body = wire.request(wire.tensor("BYTES", [len(texts)], texts, "text"))
+        connection.send(post(body, path="/v2/models/m/infer"))
+        status, _, answer = await connection.reply()
+
+        assert status == 200
+        vectors = np.reshape(json.loads(answer)["outputs"][0]["data"], (len(texts), -1))
+        for text, vector in zip(texts, vectors, strict=True):
+            ids = [text_models.token(word) for word in ["[CLS]", *text.split(), "[SEP]"]]
+            mean = text_models.VECTORS[ids].mean(axis=0)
+            assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+        totals = served.deployment.statistics.totals
+        assert served.counted() == {"success": 1}
+        assert totals.good_rows == 5
+        assert totals.work == sum(len(text.split()) + 2 for text in texts)
+
+
 @pytest.mark.parametrize(
     ("number", "status", "says", "counted"),
     [
