@@ -76,6 +76,8 @@ def _tell(
         came = error
     with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
         loop.call_soon_threadsafe(then, came)
+    # An error holds this frame: if the frame held the error, both would be left to the collector.
+    del came
 
 
 def _stand_back(nice: int) -> None:

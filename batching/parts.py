@@ -30,12 +30,16 @@ class _Results(Generic[Out]):
 class Part(Generic[In, Out]):
     """The reply of one part: keeps its result until all parts of the whole are there."""
 
-    ticket: Ticket[In, Out]
     ended_whole = False
     """Whether it was with this part that the whole got its answer, or its error."""
 
     def __init__(self, whole: Ticket[In, Out], index: int, results: _Results[Out]) -> None:
         self.whole, self._index, self._results = whole, index, results
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all others are there."""
+        return self._results.missing == 1
 
     def done(self) -> bool:
         return self.whole.reply.done()
@@ -47,7 +51,6 @@ class Part(Generic[In, Out]):
         if results.missing:
             return
         self.ended_whole = True
-        self.whole.batch = self.ticket.batch
         try:
             answer = results.rejoin(results.of_parts)
         except Exception as error:
@@ -99,11 +102,25 @@ def rows_apart(
     ]
 
 
+class _PartTicket(Ticket[In, Out]):
+    """Tells the whole of its batch: the reply does not know the ticket, or both were a circle."""
+
+    __slots__ = ()
+
+    def answer(self, result: Out) -> None:
+        reply = self.reply
+        assert isinstance(reply, Part)
+        if not reply.done():
+            if reply.is_last:
+                reply.whole.batch = self.batch
+            reply.set_result(result)
+
+
 def _ticket(
     reply: Part[In, Out], payload: In, rows: int, length: int, alone_s: float, work_s: float
 ) -> Ticket[In, Out]:
     whole = reply.whole
-    reply.ticket = Ticket(
+    return _PartTicket(
         payload,
         reply,
         whole.arrived,
@@ -115,4 +132,3 @@ def _ticket(
         alone_s,
         work_s,
     )
-    return reply.ticket
