@@ -86,6 +86,7 @@ class Batcher(Generic[In, Out]):
             Cheapest(cost, max_rows) if cost else FirstCome(max_rows)
         )
         self._max_rows = max_rows
+        self._slot_count = len(runs)
         self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(runs))
         self._admission = Admission(max_rows=max_queue_rows)
         self._divide, self._apart, self._rejoin = divide, apart, rejoin
@@ -185,8 +186,7 @@ class Batcher(Generic[In, Out]):
         now = self._clock()
         deadline = inf if in_time else ticket.deadline
         length = ticket.length
-        apart = self._apart if len(lengths) > 1 else None
-        if apart:
+        if self._apart and len(lengths) > 1:
             length = -(-sum(lengths) // len(lengths))  # what it takes, nearly: costs are near lines
         try:
             self.check(ticket.rows, length, ticket.priority, deadline, now)
@@ -194,22 +194,29 @@ class Batcher(Generic[In, Out]):
             self._slots.share.refused_at = now
             self._tell("refused", ticket, error)
             raise
-        if apart and self._rejoin:
-            for part in rows_apart(ticket, lengths, apart, self._rejoin, self._row_costs):
-                self._queue.put(part)
-        elif (
-            ticket.rows > 1
-            and self._divide
-            and self._rejoin
-            and ticket.rows > (most := self._queue.plan.most_rows(length))
-        ):
-            for part in divided(ticket, most, self._divide, self._rejoin):
+        tickets = 1
+        if ticket.rows > 1 and (parts := self._parts(ticket, lengths)):
+            tickets = len(parts)
+            for part in parts:
                 self._queue.put(part)
         else:
             self._queue.put(ticket)
         if ticket.latest_start < self._alarm.at:
             self._alarm.set(ticket.latest_start)
-        self._slots.wake(now)
+        self._slots.wake(now, tickets)
+
+    def _parts(self, ticket: Ticket[In, Out], lengths: Sequence[int]) -> list[Ticket[In, Out]]:
+        """What it is to be cut into; nothing if it rides as it is."""
+        if self._rejoin is None:
+            return []
+        slots = self._slot_count
+        if self._apart and len(lengths) > 1:
+            costs = self._row_costs
+            return rows_apart(ticket, lengths, self._apart, self._rejoin, costs, slots=slots)
+        most = self._queue.plan.most_rows(ticket.length)
+        if self._divide and ticket.rows > most:
+            return divided(ticket, most, self._divide, self._rejoin, slots=slots)
+        return []
 
     def _row_costs(self, length: int) -> tuple[float, float]:
         shares = self._forecast.shares(1, length)

@@ -24,7 +24,10 @@ class Executor(Protocol):
         ...
 
     def start(self, function: Callable[[], T], then: Callable[[T | Exception], None]) -> None:
-        """`run` without a future: `then` is told, on the event loop, what it returned or raised."""
+        """`run` without a future: `then` is told, on the event loop, what it returned or raised.
+
+        What `close` finds not begun is dropped, and `then` never called.
+        """
         ...
 
     def close(self) -> None:
@@ -74,6 +77,9 @@ def _tell(
         came = function()
     except Exception as error:
         came = error
+    except BaseException as error:  # as a panic in a library is: whoever waits must be told
+        came = RuntimeError(f"{type(error).__name__} on another thread")
+        came.__cause__ = error
     with suppress(RuntimeError):  # the loop is closed, and nobody waits any more
         loop.call_soon_threadsafe(then, came)
     # An error holds this frame: if the frame held the error, both would be left to the collector.

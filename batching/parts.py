@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic
 
 from .errors import RunFailed
-from .ticket import In, Out, Ticket
+from .ticket import Batch, In, Out, Ticket
 
 Divide = Callable[[In, int], Sequence[tuple[In, int]]]
 Apart = Callable[[In, Sequence[int]], Sequence[In]]
@@ -25,6 +25,36 @@ class _Results(Generic[Out]):
         self.of_parts: list[Any] = [None] * count
         self.missing = count
         self.rejoin = rejoin
+        self.part_s = 0.0
+        """What a part takes of the way to the last one, on average, in well-filled batches."""
+        self.batches: list[Batch] = []
+        """Those that parts have ridden in."""
+
+    @property
+    def left_s(self) -> float:
+        """What those take that are missing."""
+        return self.missing * self.part_s
+
+    @property
+    def batch(self) -> Batch:
+        """All batches as one, for who wants to know where the time went."""
+        first = self.batches[0]
+        if len(self.batches) == 1:
+            return first
+        rows = sum(batch.rows for batch in self.batches)
+        padded = sum(batch.rows * batch.length for batch in self.batches)
+        whole = Batch(
+            rows=max(batch.rows for batch in self.batches),
+            cut_at=min(batch.cut_at for batch in self.batches),
+            ended_at=max(batch.ended_at for batch in self.batches),
+            run_s=sum(batch.run_s for batch in self.batches),
+            length=-(-padded // rows),
+            runs=max(batch.runs for batch in self.batches),
+        )
+        # Of the padding it is the share that matters.
+        work = sum(batch.work for batch in self.batches)
+        whole.work = round(work / padded * whole.rows * whole.length) if padded else 0
+        return whole
 
 
 class Part(Generic[In, Out]):
@@ -34,23 +64,20 @@ class Part(Generic[In, Out]):
     """Whether it was with this part that the whole got its answer, or its error."""
 
     def __init__(self, whole: Ticket[In, Out], index: int, results: _Results[Out]) -> None:
-        self.whole, self._index, self._results = whole, index, results
-
-    @property
-    def is_last(self) -> bool:
-        """Whether all others are there."""
-        return self._results.missing == 1
+        self.whole, self._index, self.results = whole, index, results
 
     def done(self) -> bool:
         return self.whole.reply.done()
 
     def set_result(self, result: Out, /) -> None:
-        results = self._results
+        results = self.results
         results.of_parts[self._index] = result
         results.missing -= 1
         if results.missing:
             return
         self.ended_whole = True
+        if results.batches:
+            self.whole.batch = results.batch
         try:
             answer = results.rejoin(results.of_parts)
         except Exception as error:
@@ -65,11 +92,20 @@ class Part(Generic[In, Out]):
 
 
 def divided(
-    whole: Ticket[In, Out], max_rows: int, divide: Divide[In], rejoin: Rejoin[Out]
+    whole: Ticket[In, Out],
+    max_rows: int,
+    divide: Divide[In],
+    rejoin: Rejoin[Out],
+    *,
+    slots: int = 1,
 ) -> list[Ticket[In, Out]]:
-    """Tickets for the parts, each of at most `max_rows` rows, that together answer `whole`."""
+    """Tickets for the parts, each of at most `max_rows` rows, that together answer `whole`.
+
+    slots: how many batches run at one time.
+    """
     pieces = divide(whole.payload, max_rows)
     results = _Results(len(pieces), rejoin)
+    results.part_s = whole.work_s / len(pieces) / slots
     return [
         _ticket(
             Part(whole, index, results),
@@ -89,30 +125,43 @@ def rows_apart(
     apart: Apart[In],
     rejoin: Rejoin[Out],
     costs: Callable[[int], tuple[float, float]],
+    *,
+    slots: int = 1,
 ) -> list[Ticket[In, Out]]:
     """Tickets for the rows, each of its own length, that together answer `whole`.
 
     lengths: of each row. costs: what a row of such a length takes alone, and adds to a batch.
+    slots: how many batches run at one time.
     """
     results = _Results(len(lengths), rejoin)
     pieces = apart(whole.payload, lengths)
-    return [
+    parts = [
         _ticket(Part(whole, index, results), payload, 1, length, *costs(length))
         for index, (payload, length) in enumerate(zip(pieces, lengths, strict=True))
     ]
+    results.part_s = sum(part.work_s for part in parts) / len(parts) / slots
+    return parts
 
 
 class _PartTicket(Ticket[In, Out]):
-    """Tells the whole of its batch: the reply does not know the ticket, or both were a circle."""
+    """Tells the reply of its batch. That does not know the ticket, or both were a circle."""
 
     __slots__ = ()
+
+    @property
+    def latest_start(self) -> float:
+        """With all parts that are missing before it, for the whole must be in time."""
+        reply = self.reply
+        assert isinstance(reply, Part)
+        return self.deadline - max(self.alone_s, reply.results.left_s)
 
     def answer(self, result: Out) -> None:
         reply = self.reply
         assert isinstance(reply, Part)
         if not reply.done():
-            if reply.is_last:
-                reply.whole.batch = self.batch
+            batches = reply.results.batches
+            if self.batch is not None and (not batches or batches[-1] is not self.batch):
+                batches.append(self.batch)
             reply.set_result(result)
 
 

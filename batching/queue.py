@@ -68,14 +68,16 @@ class BatchQueue(Generic[In, Out]):
         lane = self._lanes.get(name)
         if lane is None:
             return False
-        for at in range(bisect_left(lane, ticket.urgency, key=_urgency), len(lane)):
-            if lane[at] is ticket:
-                del lane[at]
-                self._left(name, lane, [ticket])
-                return True
-            if lane[at].urgency != ticket.urgency:
-                break
-        return False
+        begin = end = bisect_left(lane, ticket.urgency, key=_urgency)
+        while end < len(lane) and lane[end].urgency == ticket.urgency:
+            end += 1
+        # If it is cut into parts, it does not wait itself; they do, and its caller is gone.
+        out = [one for one in lane[begin:end] if one is ticket or one.reply.done()]
+        if out:
+            gone = set(map(id, out))
+            lane[begin:end] = [one for one in lane[begin:end] if id(one) not in gone]
+            self._left(name, lane, out)
+        return any(one is ticket for one in out)
 
     def ahead_s(self, priority: int, deadline: float) -> float:
         """The work of the tickets that would leave before one of such urgency."""

@@ -123,12 +123,13 @@ class Slots(Generic[In, Out]):
 
     # --- the queue has changed
 
-    def wake(self, now: float) -> None:
-        """Somebody has begun to wait."""
+    def wake(self, now: float, tickets: int = 1) -> None:
+        """Somebody has begun to wait, or several tickets at once."""
         if self._idle:
-            idle = self._idle.popleft()
-            if not idle.done():
-                idle.set_result(None)
+            for _ in range(min(tickets, len(self._idle))):
+                idle = self._idle.popleft()
+                if not idle.done():
+                    idle.set_result(None)
         elif self._ahead and self._queue.rows >= self._enough():
             self._send_ahead(now)
 

@@ -98,6 +98,7 @@ class Exchange:
             del self._deployment
         elif self._request is not None:  # it is being prepared
             self._deployment.statistics.gone(self._arrived)
+            self._request = None
             del self._deployment
 
     # --- what the batcher looks at
@@ -120,6 +121,7 @@ class Exchange:
         ticket = self._ticket
         if ticket is None:  # its caller has left
             return
+        self._finishing = False
         if isinstance(outputs, Exception):
             self._deployment.statistics.finished(ticket, outputs)
             self.fail(outputs)

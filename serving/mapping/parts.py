@@ -129,10 +129,12 @@ class Output:
                     raise ValueError
                 self.plan = Plan.of_values(manifest["plan"])
             except (KeyError, TypeError, ValueError):
-                raise CannotMap(
-                    f"{self.work} is of another version of Jitney; remove it to begin again."
-                ) from None
-            self.sealed = self._count()
+                if not overwrite:
+                    raise CannotMap(
+                        f"{self.work} is of another version of Jitney; remove it to begin again."
+                    ) from None
+            else:
+                self.sealed = self._count()
         self._tidy()
         if self.sealed and not self.folder:
             os.truncate(self._file, self.sealed[-1].bytes)

@@ -329,6 +329,35 @@ async def test_long_rows_of_one_length_run_no_more_at_a_time_than_pay():
         assert runs >= 8 / (2 * cost.cheapest_rows(8, 40)) > 1
 
 
+async def test_the_parts_of_one_request_fill_all_slots():
+    options = {"divide": cut, "rejoin": "".join}
+    async with by_hand([shouted, shouted], max_rows=2, **options) as (batcher, executor):
+        whole = submit(batcher, "abcd", rows=4)
+        await settle()
+        assert len(executor.held) == 2
+        for _ in range(2):
+            (await executor.next()).let_go()
+
+        assert await whole == "ABCD"
+
+
+async def test_the_parts_of_a_caller_who_left_take_no_room():
+    options = {"divide": cut, "rejoin": "".join, "max_queue_rows": 8}
+    async with by_hand(max_rows=1, **options) as (batcher, executor):
+        whole = submit(batcher, "abcdefgh", rows=8)
+        run = await executor.next()
+        whole.cancel()
+        await settle()
+        assert batcher.waiting_rows == 0
+        others = submit(batcher, "stuvwxyz", rows=8)
+        await settle()
+        run.let_go()
+        for _ in range(8):
+            (await executor.next()).let_go()
+
+        assert await others == "STUVWXYZ"
+
+
 async def test_the_parts_of_a_caller_who_left_are_not_run():
     options = {"max_rows": 1, "divide": cut, "rejoin": "".join}
     async with by_hand(**options) as (batcher, executor):

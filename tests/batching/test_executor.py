@@ -43,3 +43,28 @@ async def test_closing_waits_for_what_runs():
     assert not executor.alive
     with pytest.raises(RuntimeError):
         await executor.run(int)
+
+
+class Panic(BaseException):
+    """What a library of another language may raise."""
+
+
+async def test_whoever_is_to_be_told_is_told_on_the_event_loop_whatever_happens():
+    def fails(error):
+        raise error
+
+    executor = ThreadExecutor(1)
+    loop_thread, told = threading.get_ident(), asyncio.Queue()
+
+    def then(came):
+        told.put_nowait((came, threading.get_ident()))
+
+    for function in (lambda: 7, lambda: fails(KeyError("x")), lambda: fails(Panic("internals"))):
+        executor.start(function, then)
+    came = [await told.get() for _ in range(3)]
+    executor.close()
+
+    assert [thread for _, thread in came] == [loop_thread] * 3
+    assert came[0][0] == 7
+    assert isinstance(came[1][0], KeyError)
+    assert isinstance(came[2][0], RuntimeError)

@@ -98,3 +98,36 @@ def test_rows_apart_have_their_own_lengths_and_costs_and_are_answered_in_order()
     for part in reversed(parts):
         part.answer(part.payload.upper())
     assert whole.reply.result == "ABC"
+
+
+def apart(whole, lengths, slots=1):
+    return rows_apart(
+        whole, lengths, lambda payload, _: list(payload), join, lambda n: (n, n / 2), slots=slots
+    )
+
+
+def test_a_part_leaves_time_for_all_that_are_missing():
+    """Or the whole would be run in vain: its last part is what its caller waits for."""
+    whole = ticket("abcd", rows=4, deadline=100.0)
+    parts = apart(whole, [8, 8, 8, 20], slots=2)
+
+    # 4 + 4 + 4 + 10 in well-filled batches, two at one time; the longest alone takes 20.
+    assert [part.latest_start for part in parts] == [89.0, 89.0, 89.0, 80.0]
+    parts[0].answer("A")
+    parts[3].answer("D")
+    assert [part.latest_start for part in parts[1:3]] == [92.0, 92.0]
+
+
+def test_the_whole_tells_of_all_batches_that_it_rode_in():
+    whole = ticket("abc", rows=3)
+    parts = apart(whole, [2, 2, 6])
+    short = Batch(rows=4, length=2, cut_at=1.0, ended_at=2.0, run_s=0.5, work=8)
+    long = Batch(rows=2, length=6, cut_at=3.0, ended_at=5.0, run_s=1.5, work=9)
+    for part, batch in zip(parts, (short, short, long), strict=True):
+        part.batch = batch
+        part.answer(part.payload)
+
+    together = whole.batch
+    assert (together.rows, together.cut_at, together.ended_at) == (4, 1.0, 5.0)
+    assert together.run_s == 2.0
+    assert 0.1 < together.padding < 0.2  # 3 of 20
