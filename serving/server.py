@@ -19,7 +19,7 @@ import uvicorn
 
 from models import find_models
 
-from .app import compose
+from .app import Later, compose_later
 from .door import Door
 from .engine import Engine
 from .gate import Inference
@@ -77,8 +77,9 @@ def lead(
     """
     settings = engine.settings
     inference = Inference(engine)
+    app, later = compose_later(engine, inference, reports)
     config = uvicorn.Config(
-        compose(engine, inference, reports),
+        app,
         loop="uvloop",
         http=partial(Door, inference, Preface()),  # type: ignore[arg-type]
         ws="none",
@@ -103,9 +104,13 @@ def lead(
         else:
             last_resort.set(settings.lame_duck_s + settings.drain_s + GRACE_S, status=1)
 
+    soon: set[asyncio.Task[None]] = set()
+
     def on_ready() -> None:
         _settle()
         ready()
+        # Who infers need not wait for it, nor whoever comes later for anything else.
+        soon.add(asyncio.create_task(_make(later)))
 
     async def run() -> None:
         with stopped_by_signals(lifecycle):
@@ -118,6 +123,15 @@ def lead(
             runner.run(run())
     finally:
         last_resort.cancel()
+
+
+async def _make(later: Later) -> None:
+    """Have all routes ready before they are asked for."""
+    try:
+        await later.made()
+    except Exception:
+        logger.exception("the routes other than inference cannot be served")
+    _settle()
 
 
 class LastResort:

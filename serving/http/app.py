@@ -42,7 +42,10 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 def create_http_app(
-    engine: Engine, inference: Inference, lifespan: Lifespan, reports: Reports | None = None
+    engine: Engine,
+    inference: Inference,
+    lifespan: Lifespan | None,
+    reports: Reports | None = None,
 ) -> FastAPI:
     """The application behind the gate.
 
