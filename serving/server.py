@@ -70,8 +70,9 @@ def lead(
 ) -> None:
     """Serve with this engine on this socket until a signal comes. Blocks.
 
-    ready: called once every model answers. reports: what the numbers are of, if not of
-    this process alone. beside: entered before the port is opened, left after everything else.
+    ready: called once every model answers, and everything else can be asked for.
+    reports: what the numbers are of, if not of this process alone.
+    beside: entered before the port is opened, left after everything else.
 
     Raises BadModel if a model cannot be served.
     """
@@ -108,9 +109,8 @@ def lead(
 
     def on_ready() -> None:
         _settle()
-        ready()
-        # Who infers need not wait for it, nor whoever comes later for anything else.
-        soon.add(asyncio.create_task(_make(later)))
+        # Who infers is answered already, and need not wait for it.
+        soon.add(asyncio.create_task(_make(later, ready)))
 
     async def run() -> None:
         with stopped_by_signals(lifecycle):
@@ -125,13 +125,14 @@ def lead(
         last_resort.cancel()
 
 
-async def _make(later: Later) -> None:
-    """Have all routes ready before they are asked for."""
+async def _make(later: Later, ready: Callable[[], None]) -> None:
+    """Have all routes there, and say so."""
     try:
         await later.made()
     except Exception:
         logger.exception("the routes other than inference cannot be served")
     _settle()
+    ready()
 
 
 class LastResort:
