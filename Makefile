@@ -90,17 +90,20 @@ test-browser: $(VENV)/.installed-dev chromium
 	.venv-deploy/bin/pip --disable-pip-version-check install --quiet --requirement $<
 	@touch $@
 
-# The real ones: a proxy, a reader of compose files, and Prometheus.
-DEPLOY_TOOLS := haproxy docker-compose prometheus
-
-deploy-tools:
-	@command -v kubectl >/dev/null || { echo "Tests of deploy/ need kubectl 1.27 or newer: install it."; exit 1; }
-	@missing=$$(for tool in $(DEPLOY_TOOLS); do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || echo $$tool; done); \
+# Installs those of Debian's packages that are missing, each with a command of its own name.
+define install_tools
+@missing=$$(for tool in $(1); do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || echo $$tool; done); \
 	[ -z "$$missing" ] && exit; \
 	echo "Installing $$missing …"; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	{ apt-get -qq update && apt-get -qq install -y --no-install-recommends $$missing >/dev/null; } || \
 	{ echo "Tests of deploy/ need $$missing: install Debian's packages of these names."; exit 1; }
+endef
+
+# The real ones: a proxy, a reader of compose files, and Prometheus.
+deploy-tools:
+	@command -v kubectl >/dev/null || { echo "Tests of deploy/ need kubectl 1.27 or newer: install it."; exit 1; }
+	$(call install_tools,haproxy docker-compose prometheus)
 
 test-deploy: $(VENV)/.installed-dev .venv-kserve/.installed .venv-deploy/.installed deploy-tools
 	$(BIN)/python -m pytest tests/deploy tests/serving/workers tests/integration/test_workers.py
@@ -117,6 +120,7 @@ test-ray: .venv-ray/.installed
 	.venv-ray/bin/python -m pytest tests/ray
 
 test-image:
+	$(call install_tools,buildah debootstrap)
 	tests/deploy/image.sh
 
 test-kserve: $(VENV)/.installed-dev .venv-kserve/.installed
