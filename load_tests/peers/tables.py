@@ -75,23 +75,19 @@ def _others(record: dict[str, Any]) -> str:
 def _open(record: dict[str, Any]) -> str:
     labels = record["labels"]
     entries = [
-        {"way": labels[found["way"]], "highest": found["highest_good"], **_goodputs(found)}
+        {"way": labels[found["way"]], "highest": found["highest_good"], **_shares(found)}
         for found in record["open"]
     ]
     columns = {"highest rate in time /s": _of("highest")}
     for times in OVERLOADS:
-        columns[f"in time at {times:g}x /s"] = _of(f"{times:g}")
+        columns[f"in time at {times:g}x, of it"] = _of(f"{times:g}", "{:.2f}")
     return table(("server",), columns, grouped(entries, "way")) if entries else ""
 
 
-def _goodputs(found: dict[str, Any]) -> dict[str, float]:
-    """In time a second, by the multiple of the highest rate; runs that are void do not count."""
-    highest = found["highest_good"]
+def _shares(found: dict[str, Any]) -> dict[str, float]:
+    """Of the goodput at the highest rate, by the multiple of it; without what is void."""
     return {
-        f"{times:g}": run["goodput"]
-        for times in OVERLOADS
-        for run in found["runs"]
-        if highest and not run["void"] and abs(run["rate"] / highest - times) < 0.01
+        f"{one['times']:g}": one["share"] for one in found["overload"] if one["share"] is not None
     }
 
 

@@ -45,12 +45,12 @@ def goodput(record: Values) -> str:
         rows.append(
             (
                 figures.label(record, way),
-                *(said(share, "{:.2f}") for each, share in found.items() if each >= 1),
+                *(said(share, "{:.2f}") for each, share in found.items() if each > 1),
             )
         )
     rule = [Point(each, min(1.0, each)) for each in sorted({*times, 1.0})]
     series.append(Series("all that can be", "alone", rule, dashed=True))
     x = Axis("offered, in multiples of its own highest rate", ticks={n: f"{n:g}" for n in times})
     y = Axis("in time, of its highest rate")
-    head = ["in time at", *(f"{each:g}x" for each in times if each >= 1)]
+    head = ["in time at", *(f"{each:g}x" for each in times if each > 1)]
     return lines(series, x, y, "Goodput") + table(head, rows)

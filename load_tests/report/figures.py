@@ -134,13 +134,13 @@ def opened(record: Values) -> list[str]:
 
 
 def goodput_share(record: Values, way: str, times: float) -> Spread | None:
-    """Answered in time at so many times its own highest rate, over that rate."""
+    """In time at so many times its own highest rate, of what was at that rate beside it."""
     return spread(
-        run["goodput"] / each["highest_good"]
+        one["share"]
         for each in record["open"]
         if each["way"] == way and each["highest_good"]
-        for run in each["runs"]
-        if not run["void"] and abs(run["rate"] / each["highest_good"] - times) < 0.01
+        for one in each["overload"]
+        if one["times"] == times
     )
 
 
@@ -148,8 +148,8 @@ def multiples(record: Values) -> list[float]:
     """The parts and multiples that were offered to all."""
     found: dict[float, set[str]] = {}
     for each in record["open"]:
-        for run in each["runs"] if each["highest_good"] else ():
-            found.setdefault(round(run["rate"] / each["highest_good"], 2), set()).add(each["way"])
+        for one in each["overload"] if each["highest_good"] else ():
+            found.setdefault(one["times"], set()).add(each["way"])
     most = max(map(len, found.values()), default=0)
     return sorted(times for times, names in found.items() if len(names) == most)
 

@@ -41,10 +41,11 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "Goodput against overload",
-        "How much is still answered within 100 ms when more comes than a server can do. Each is "
-        "told, as far as it can be, that answers are worth nothing later: Jitney by --slo-ms, "
-        "mosec by the length of its queue, found by hand for the rate measured just before. What "
-        "Triton has for it made it worse, and is off.",
+        "How much is still answered within 100 ms when more comes than a server can do, of what "
+        "it answered at its highest rate right before and after. Each is told, as far as it can "
+        "be, that answers are worth nothing later: Jitney by --slo-ms, mosec by the length of its "
+        "queue, found by hand for the rate measured just before. What Triton has for it made it "
+        "worse, and is off.",
         "peers",
         coming.goodput,
     ),

@@ -10,6 +10,7 @@ from .figures import Figures
 from .plan import Plan
 from .quantiles import Quantile
 from .search import Found
+from .session import Beyond
 
 BAR = 20
 
@@ -72,6 +73,17 @@ def found_line(found: Found, slo_s: float) -> str:
     return f"{text} The search ended early: {found.stopped}." if found.stopped else text
 
 
+def beyond_line(found: Sequence[Beyond]) -> str:
+    """What is left of the goodput beyond a rate; empty if nothing was measured there."""
+    shares = [
+        f"{'void' if one.share is None else format(one.share, '.0%')} at {one.times:g}x"
+        for one in found
+    ]
+    if not shares:
+        return ""
+    return f"In time, of what was at that rate right before and after: {', '.join(shares)}."
+
+
 def progress_line(plan: Plan, elapsed_s: float, answered: int) -> str:
     """While a run goes on. answered: below 0 if that is not known."""
     share = min(1.0, max(0.0, elapsed_s / plan.whole_s))
@@ -105,7 +117,12 @@ def interval(found: Quantile) -> str:
 
 
 def document(
-    url: str, command: Sequence[str], slo_s: float, runs: Sequence[Figures], found: Found | None
+    url: str,
+    command: Sequence[str],
+    slo_s: float,
+    runs: Sequence[Figures],
+    found: Found | None,
+    beyond: Sequence[Beyond] = (),
 ) -> dict[str, Any]:
     """All of it, for a JSON file."""
     return {
@@ -127,6 +144,15 @@ def document(
             "lowest_bad": found.bad,
             "runs": found.runs,
             "stopped": found.stopped,
+            "overload": [
+                {
+                    "times": one.times,
+                    "goodput": one.run.goodput,
+                    "beside": [run.goodput for run in one.beside],
+                    "share": one.share,
+                }
+                for one in beyond
+            ],
         },
         "runs": [run.as_values() for run in runs],
     }

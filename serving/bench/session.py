@@ -1,8 +1,9 @@
 """All runs of one `jitney bench`, one after the other, over the same connections."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from .figures import Figures, Judge, middle_runs
 from .generator import Tick
@@ -15,6 +16,22 @@ AGAIN = 2
 
 MOST_AHEAD = 1000
 FEWEST_AHEAD = 16
+
+
+class Beyond(NamedTuple):
+    """A run at a multiple of a rate, between two at the rate itself."""
+
+    times: float
+    run: Figures
+    beside: tuple[Figures, Figures]
+
+    @property
+    def share(self) -> float | None:
+        """Of the goodput beside it. None if one of the three does not count, or nothing was."""
+        if self.run.void or any(run.void for run in self.beside):
+            return None
+        beside = sum(run.goodput for run in self.beside) / 2
+        return self.run.goodput / beside if beside else None
 
 
 class Session:
@@ -53,6 +70,21 @@ class Session:
     def search(self, start: float, *, precision: float, repeats: int) -> Found:
         """The highest rate of which 99% are answered within the SLO."""
         return Search(self._good, precision=precision, repeats=repeats).run(start)
+
+    def beyond(self, rate: float, multiples: Sequence[float]) -> list[Beyond]:
+        """Runs at multiples of a rate, and one at the rate before, between and after them.
+
+        What a machine does that others use too changes while a search goes on, by more than
+        what is to be found here: only runs side by side can be compared.
+        """
+        found: list[Beyond] = []
+        before = self.measure(rate) if multiples else None
+        for times in multiples:
+            assert before is not None
+            run, after = self.measure(rate * times), self.measure(rate)
+            found.append(Beyond(times, run, (before, after)))
+            before = after
+        return found
 
     def of(self, rate: float) -> Figures | None:
         """Of the runs at a rate that count, the one in the middle."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..bench.limits import Limit
     from ..bench.plan import Plan
     from ..bench.search import Found
-    from ..bench.session import Session
+    from ..bench.session import Beyond, Session
 
 SEARCH_BEGINS = 200.0
 _MANY = ("--rate", "--overload")
@@ -80,7 +80,7 @@ class _TakesSeveral(click.Command):
     type=float,
     multiple=True,
     metavar="M...",
-    help="Go on at these multiples of what the search found",
+    help="Go on at these multiples of what the search found, each between two runs at it",
 )
 @click.option("--slo-ms", type=float, default=100.0, show_default=True, help="In time is within it")
 @click.option("--seconds", type=float, default=5.0, show_default=True, help="Of each run")
@@ -145,14 +145,14 @@ def bench(url: str, **values: Any) -> None:
         raise Mistake(f"{error}.") from error
     try:
         with Progress(sys.stderr) as progress, _session(url, plan, values, progress) as session:
-            found = _measure(session, values, progress)
+            found, beyond = _measure(session, values, progress)
     except CannotConnect as error:
         raise Mistake(f"cannot connect to {url}: {error}.") from error
     except TeamFailed as error:
         raise _BenchFailed(f"{error}.") from error
     except ValueError as error:
         raise Mistake(f"{error}.") from error
-    _write(url, session, found, values)
+    _write(url, session, found, beyond, values)
     sys.exit(_verdict(session, found, wanted))
 
 
@@ -241,26 +241,37 @@ def _session(
         sends.close()
 
 
-def _measure(session: "Session", values: dict[str, Any], progress: Progress) -> "Found | None":
+def _measure(
+    session: "Session", values: dict[str, Any], progress: Progress
+) -> "tuple[Found | None, list[Beyond]]":
     """All runs that were asked for."""
     rates: Sequence[float] = values["rates"]
     if not values["search"]:
         for rate in rates:
             session.measure(rate)
-        return None
-    from ..bench.report import found_line
+        return None, []
+    from ..bench.report import beyond_line, found_line
 
     start = rates[0] if rates else SEARCH_BEGINS
     found = session.search(start, precision=values["precision"], repeats=values["repeats"])
+    quiet = values["json_file"] == "-"
     progress.clear()
-    if values["json_file"] != "-":
+    if not quiet:
         click.echo(found_line(found, values["slo_ms"] / 1e3))
-    for multiple in values["multiples"] if found.good else ():
-        session.measure(found.good * multiple)
-    return found
+    beyond = session.beyond(found.good, values["multiples"]) if found.good else []
+    progress.clear()
+    if beyond and not quiet:
+        click.echo(beyond_line(beyond))
+    return found, beyond
 
 
-def _write(url: str, session: "Session", found: "Found | None", values: dict[str, Any]) -> None:
+def _write(
+    url: str,
+    session: "Session",
+    found: "Found | None",
+    beyond: "list[Beyond]",
+    values: dict[str, Any],
+) -> None:
     import json
 
     from ..bench import plot as plots
@@ -269,7 +280,8 @@ def _write(url: str, session: "Session", found: "Found | None", values: dict[str
     slo_s = values["slo_ms"] / 1e3
     try:
         if name := values["json_file"]:
-            text = json.dumps(document(url, sys.argv[1:], slo_s, session.runs, found), indent=1)
+            whole = document(url, sys.argv[1:], slo_s, session.runs, found, beyond)
+            text = json.dumps(whole, indent=1)
             if name == "-":
                 click.echo(text)
             else:

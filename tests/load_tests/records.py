@@ -76,7 +76,7 @@ def peers(rounds: int = 3) -> dict[str, Any]:
 
 def open_loop(highest: float, way: str) -> dict[str, Any]:
     """What is kept of `jitney bench`: a server that keeps its peak, or one that loses it."""
-    runs = []
+    runs, overload = [], []
     for times in (0.5, 0.8, 1.0, 1.5, 2.0, 3.0):
         offered = highest * times
         goodput = min(offered, highest) if way == "jitney" or times <= 1 else 0.0
@@ -98,7 +98,17 @@ def open_loop(highest: float, way: str) -> dict[str, Any]:
                 "latency_ms": {"p50": 10 * times, "p99": 40 * times if goodput else None},
             }
         )
-    return {"slo_ms": 100.0, "highest_good": highest, "lowest_bad": highest * 1.05, "runs": runs}
+        share = None if runs[-1]["void"] else goodput / highest
+        overload.append(
+            {"times": times, "goodput": goodput, "beside": [highest] * 2, "share": share}
+        )
+    return {
+        "slo_ms": 100.0,
+        "highest_good": highest,
+        "lowest_bad": highest * 1.05,
+        "overload": [one for one in overload if one["times"] != 1],
+        "runs": runs,
+    }
 
 
 def text() -> dict[str, Any]:

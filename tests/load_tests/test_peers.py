@@ -384,9 +384,12 @@ def test_the_tables_say_what_was_measured_and_who_was_left_out(scripts: None) ->
     assert "| Jitney | json | 64 | 5,455 (5,000 to 6,000) | 11.73 (10.67 to 12.80)" in printed
     assert "| Jitney | binary | 256 |" in printed
     assert "| mosec | 0.60 (0.60 to 0.60) | 0.02% (0.02% to 0.02%) | 154 (154" in printed
-    assert "| Jitney | 5,400 (5,400 to 5,400) | 5,400" in printed
+    assert "| Jitney | 5,400 (5,400 to 5,400) | 1.00 (1.00 to 1.00) |" in printed
     # The run at three times its rate was void.
-    assert "| mosec | 4,500 (4,500 to 4,500) | 0 (0 to 0) | 0 (0 to 0) |  |" in printed
+    assert (
+        "| mosec | 4,500 (4,500 to 4,500) | 0.00 (0.00 to 0.00) | 0.00 (0.00 to 0.00) |  |"
+        in printed
+    )
     assert "json, 64 callers: Jitney 1.20 (1.20 to 1.20) x mosec, the best peer" in printed
     assert "left out: Ray Serve (not installed; run: make .venv-peers/ray/.installed)" in printed
 

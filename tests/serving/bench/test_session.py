@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from serving.bench.figures import Figures, Judge
 from serving.bench.generator import Tick
 from serving.bench.outcome import Outcome
 from serving.bench.plan import Plan
+from serving.bench.report import beyond_line
 from serving.bench.session import Session
 
 from .test_figures import outcome
@@ -88,3 +91,37 @@ def test_a_search_has_an_end() -> None:
     found = session(Scripted(up_to(900)), max_seconds=0).search(100, precision=0.1, repeats=1)
 
     assert "0 s have passed" in found.stopped
+
+
+def test_what_is_beyond_a_rate_is_compared_with_what_is_beside_it() -> None:
+    shares = iter([1.0, 0.5, 0.8, 0.1, 0.2])
+
+    def come_out(plan: Plan) -> Outcome:
+        in_time = round(20 * next(shares))
+        return outcome([(200, 0.01)] * in_time + [(429, 0.01)] * (20 - in_time))
+
+    team = Scripted(come_out)
+    half, tenth = session(team).beyond(100, [1.5, 3])
+
+    assert [plan.rate for plan in team.plans] == [100, 150, 100, 300, 100]
+    assert half.share == pytest.approx(0.5 / 0.9)
+    assert tenth.share == pytest.approx(0.1 / 0.5)
+    assert beyond_line([half, tenth]).endswith(": 56% at 1.5x, 20% at 3x.")
+    assert session(team).beyond(100, []) == []
+    assert beyond_line([]) == ""
+
+
+def test_a_run_that_is_void_has_no_share() -> None:
+    lateness = iter([0.0, 1.0, 0.0])
+    team = Scripted(lambda _: outcome([(200, 0.01)], next(lateness)))
+
+    (found,) = session(team).beyond(100, [2])
+
+    assert found.share is None
+    assert "void at 2x" in beyond_line([found])
+
+
+def test_where_nothing_is_in_time_there_is_no_share() -> None:
+    (found,) = session(Scripted(up_to(10))).beyond(100, [2])
+
+    assert found.share is None

@@ -106,7 +106,11 @@ def test_a_search_and_what_is_beyond_it(tmp_path: Path) -> None:
     assert "The search ended early: 2 s have passed." in done.stdout
     found = json.loads((tmp_path / "a.json").read_text())
     best = found["search"]["highest_good"]
-    assert [run["rate"] for run in found["runs"]][-2:] == [1.5 * best, 2 * best]
+    # Each between two at the rate itself.
+    beyond = [best, 1.5 * best, best, 2 * best, best]
+    assert [run["rate"] for run in found["runs"]][-5:] == beyond
+    assert [one["times"] for one in found["search"]["overload"]] == [1.5, 2]
+    assert "at 1.5x, " in done.stdout
 
 
 def test_what_is_required_and_missed_is_exit_code_1(server: Server) -> None:
