@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from batching import (
     Batch,
@@ -12,25 +12,25 @@ from batching import (
     BatchObserver,
     Cores,
     CostModel,
-    Executor,
+    QueueFull,
     Reply,
     Sample,
     Ticket,
+    TooLate,
     TooManyRows,
 )
 from batching.isolate import Run
 from batching.parts import Apart
 from batching.tensors import apart, batched, divide, rejoin
 from models import Checked, Model, Signature, Tensors
-from models.pipeline import Pipeline, Prepared
+from models.pipeline import Prepared
 
+from .helpers import Helpers, Line, Step, Then
 from .observe.statistics import ModelStatistics
 from .observe.tracing import Both, Trace, TracedBatches, Tracer
 from .protocol import Envelope, InferRequest, envelope_of
 from .settings import Settings
 from .wire_form import model_outputs
-
-T = TypeVar("T")
 
 PRIORITIES = 10
 DEFAULT_PRIORITY = 5
@@ -60,11 +60,11 @@ class Deployment:
         model: Model,
         settings: Settings,
         cores: Cores,
-        helpers: Executor | None = None,
+        helpers: Helpers | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         """
-        helpers: threads for what goes before and after the model; none run it here.
+        helpers: for what goes before and after the model, if anything does.
         tracer: who follows requests; doors ask it for a trace of each, if there is one.
         """
         config, profile = model.source.config, model.profile
@@ -85,6 +85,7 @@ class Deployment:
         self.familiar: dict[Hashable, tuple[Envelope, Checked]] = {}
         """What is known of requests that come again and again."""
         self._helpers = helpers
+        self._line = Line() if model.pipeline is not None else None
         self.tracer = tracer
         self.finishes = finishes = model.pipeline is not None and model.pipeline.has_after
         """Whether something goes after the model."""
@@ -132,7 +133,13 @@ class Deployment:
         left_s: what it has; a rough figure will do if that is less. now: an instant of
         time.monotonic(). priority: the best that it may have; 0 for better than any.
         """
-        return self.batcher.needed_s(priority=priority, deadline=now + left_s, enough_s=left_s)
+        line_s = 0.0
+        if self._line is not None and self._helpers is not None:
+            line_s = self._helpers.wait_s(self._line, priority)
+        enough_s, deadline = left_s - line_s, now + left_s
+        return line_s + self.batcher.needed_s(
+            priority=priority, deadline=deadline, enough_s=enough_s
+        )
 
     async def infer(
         self,
@@ -153,7 +160,15 @@ class Deployment:
         pipeline = self.model.pipeline
         try:
             if pipeline:
-                prepared = await self._help(self._preparation(pipeline, inputs))
+                prepared: Prepared = await self._came(
+                    partial(
+                        self._prepare,
+                        inputs,
+                        arrived=arrived,
+                        timeout_s=timeout_s,
+                        priority=priority,
+                    )
+                )
                 inputs, length = prepared.tensors, prepared.length
                 lengths = prepared.lengths
                 checked = self.model.runtime.signature.check(inputs)
@@ -182,10 +197,12 @@ class Deployment:
     ) -> Tensors:
         """A request's outputs after what follows the model. It is counted once, by its end."""
         has_run = False
+        outputs: Tensors
         try:
             outputs = await self.batcher.carry(ticket, lengths=lengths)
             has_run = True
-            outputs = await self._help(partial(after, outputs))
+            step = partial(after, outputs)
+            outputs = await self._came(partial(self._its_helpers.after, step))
         except asyncio.CancelledError:
             if not (ticket.left or ticket.failed):
                 self.statistics.left(ticket)
@@ -197,35 +214,90 @@ class Deployment:
         self.statistics.finished(ticket)
         return outputs
 
-    def _preparation(self, pipeline: Pipeline, inputs: Tensors) -> Callable[[], Prepared]:
-        """What is done before the queue, if the inputs are right; raises if they are not."""
-        checked = self.signature.check(inputs)
-        if checked.rows > self._max_queue_rows:
-            # Before the pipeline makes more of them.
-            raise TooManyRows(rows=checked.rows, limit=self._max_queue_rows)
-        return partial(pipeline.before, inputs)
+    @property
+    def _its_helpers(self) -> Helpers:
+        assert self._helpers is not None, "a model with a pipeline needs helpers"
+        return self._helpers
 
-    def prepare(self, inputs: Tensors, then: Callable[[Prepared | Exception], None]) -> None:
-        """What goes before the model, for who then calls `put`. `then`: told what came of it.
-
-        Raises what is wrong with the inputs at first sight.
-        """
-        pipeline = self.model.pipeline
-        assert pipeline is not None
-        assert self._helpers is not None
+    async def _came(self, start: Callable[[Then], Step]) -> Any:
+        """What comes of a step, for who can wait for it; who is cancelled leaves the line."""
+        came: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        step = start(partial(_settle, came))
         try:
-            preparation = self._preparation(pipeline, inputs)
+            return await came
+        except asyncio.CancelledError:
+            self._its_helpers.discard(step)
+            raise
+
+    def prepare(
+        self,
+        inputs: Tensors,
+        then: Then,
+        *,
+        arrived: float,
+        timeout_s: float | None,
+        priority: int,
+    ) -> Step:
+        """What goes before the model, for who then calls `put`.
+
+        then: told of the Prepared that came of it, or of what it raised. Raises what is wrong
+        with the inputs at first sight, and a Rejected if there is no room or no time for it.
+        """
+        try:
+            return self._prepare(
+                inputs, then, arrived=arrived, timeout_s=timeout_s, priority=priority
+            )
         except Exception as error:
             self.statistics.failed(error)
             raise
-        self._helpers.start(preparation, then)
 
-    def finish(self, outputs: Tensors, then: Callable[[Tensors | Exception], None]) -> None:
-        """What goes after the model. `then`: told what came of it, which it tells `statistics`."""
-        pipeline = self.model.pipeline
+    def _prepare(
+        self,
+        inputs: Tensors,
+        then: Then,
+        *,
+        arrived: float,
+        timeout_s: float | None,
+        priority: int,
+    ) -> Step:
+        pipeline, line, helpers = self.model.pipeline, self._line, self._its_helpers
         assert pipeline is not None
-        assert self._helpers is not None
-        self._helpers.start(partial(pipeline.after, outputs), then)
+        assert line is not None
+        rows = max(1, self.signature.check(inputs).rows)
+        limit = self._max_queue_rows
+        if rows > limit:
+            # Before the pipeline makes more of them.
+            raise TooManyRows(rows=rows, limit=limit)
+        waiting = line.rows + self.batcher.waiting_rows
+        if rows + waiting > limit:
+            retry_after_s = (rows + waiting - limit) * line.row_s
+            raise QueueFull(rows=rows, waiting=waiting, limit=limit, retry_after_s=retry_after_s)
+        priority = _known(priority)
+        deadline = arrived + (self.patience_s(rows) if timeout_s is None else timeout_s)
+        if wait_s := helpers.wait_s(line, priority):
+            needed_s = wait_s + rows * line.row_s
+            needed_s += self.batcher.needed_s(rows, priority=priority, deadline=deadline)
+            allowed_s = deadline - time.monotonic()
+            if needed_s > allowed_s:
+                raise TooLate(needed_s=needed_s, allowed_s=allowed_s)
+        return helpers.before(
+            line,
+            partial(pipeline.before, inputs),
+            then,
+            rows=rows,
+            priority=priority,
+            arrived=arrived,
+            deadline=deadline - self.cost.at_best(rows),
+        )
+
+    def finish(self, outputs: Tensors, then: Then) -> Step:
+        """What goes after the model. `then`: told what came of it, which it tells `statistics`."""
+        assert self.model.pipeline is not None
+        return self._its_helpers.after(partial(self.model.pipeline.after, outputs), then)
+
+    def discard(self, step: Step) -> None:
+        """Its caller has left: what has not begun never will, and nobody is told."""
+        self._its_helpers.discard(step)
 
     def put(
         self,
@@ -294,11 +366,21 @@ class Deployment:
             rows=rows,
             length=length,
             key=checked.key,
-            priority=priority if 1 <= priority <= PRIORITIES else DEFAULT_PRIORITY,
+            priority=_known(priority),
             timeout_s=timeout_s,
             arrived=arrived,
             reply=reply,
         )
 
-    async def _help(self, step: Callable[[], T]) -> T:
-        return await self._helpers.run(step) if self._helpers else step()
+
+def _known(priority: int) -> int:
+    return priority if 1 <= priority <= PRIORITIES else DEFAULT_PRIORITY
+
+
+def _settle(future: asyncio.Future[Any], came: Any) -> None:
+    if future.done():
+        return
+    if isinstance(came, Exception):
+        future.set_exception(came)
+    else:
+        future.set_result(came)

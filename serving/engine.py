@@ -30,6 +30,7 @@ from models import (
 
 from .deployment import Deployment
 from .errors import AdminOff
+from .helpers import Helpers
 from .observe.lifecycle_log import log_loading, log_ready, log_unloaded
 from .observe.tracing import open_tracer
 from .retiring import Retiring
@@ -69,7 +70,8 @@ class Engine:
         self._sources = sources
         self._cores = Cores(usable_cores())
         self._progress = progress
-        self._helpers = ThreadExecutor(self._cores.count, name="pipeline")
+        threads = self._cores.count
+        self._helpers = Helpers(ThreadExecutor(threads, name="pipeline"), threads)
         self._tracer = open_tracer() if settings.tracing else None
         self._retiring = Retiring()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

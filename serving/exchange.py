@@ -9,6 +9,7 @@ from models.pipeline import Prepared
 from .deployment import Answer, Deployment
 from .errors import reply_to
 from .gate import Head, answer_with, says_more
+from .helpers import Step
 from .observe.tracing import Trace
 from .preface import Known
 from .protocol import InferRequest, InvalidRequest, decode
@@ -34,6 +35,7 @@ class Exchange:
         "_door",
         "_finishing",
         "_request",
+        "_step",
         "_ticket",
         "body",
         "disconnected",
@@ -68,6 +70,7 @@ class Exchange:
         self._request: InferRequest | None = None
         self._ticket: Ticket[Tensors, Tensors] | None = None
         self._finishing = False
+        self._step: Step | None = None
         self.body = bytearray()
         self.target = target
         self.keep_alive = keep_alive
@@ -89,6 +92,9 @@ class Exchange:
         if self.trace is not None:
             self.trace.left()
             self.trace = None
+        if self._step is not None:
+            self._deployment.discard(self._step)
+            self._step = None
         ticket = self._ticket
         if ticket is not None:
             self._deployment.batcher.discard(ticket)
@@ -110,7 +116,7 @@ class Exchange:
         if self._deployment.finishes:
             self._finishing = True
             try:
-                self._deployment.finish(outputs, self._finished)
+                self._step = self._deployment.finish(outputs, self._finished)
             except Exception as error:
                 self._finished(error)
         else:
@@ -122,6 +128,7 @@ class Exchange:
         if ticket is None:  # its caller has left
             return
         self._finishing = False
+        self._step = None
         if isinstance(outputs, Exception):
             self._deployment.statistics.finished(ticket, outputs)
             self.fail(outputs)
@@ -173,7 +180,7 @@ class Exchange:
             self.trace.end()
             self.trace = None
         del self._deployment  # it goes, if it was replaced, with the last request that holds it
-        self._ticket = self._request = None
+        self._ticket = self._request = self._step = None
         self.body = bytearray()
 
     # --- the way of the request
@@ -190,7 +197,14 @@ class Exchange:
             if self._deployment.model.pipeline is None:
                 self._put(request, None)
             else:
-                self._deployment.prepare(request.inputs, self._go_on)
+                timeout_s = request.timeout_s
+                self._step = self._deployment.prepare(
+                    request.inputs,
+                    self._go_on,
+                    arrived=self._arrived,
+                    timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
+                    priority=request.priority,
+                )
         except InvalidRequest as error:
             self.turn_away(error)
         except Exception as error:
@@ -229,6 +243,7 @@ class Exchange:
 
     def _go_on(self, prepared: Prepared | Exception) -> None:
         """What goes before the model is done."""
+        self._step = None
         request = self._request
         if self.disconnected or request is None:
             return

@@ -1,10 +1,12 @@
 """The door answers for models with something before and after them: no task, no ASGI."""
 
+import asyncio
 import contextlib
 import gc
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 
 from batching import Ticket
 from batching.parts import Part
-from models import InvalidInput, PipelineFailed
+from models import InvalidInput, PipelineFailed, usable_cores
 from models.pipeline import UserPipeline
 from serving.deployment import Deployment
 from serving.door import Exchange
@@ -30,10 +32,12 @@ AROUND = """\
 import threading
 
 at_before, at_after, goes_on = threading.Event(), threading.Event(), threading.Event()
+seen = []
 
 
 def before(inputs):
     value = float(inputs["x"][0, 0])
+    seen.append(value)
     if value == -1:
         raise ValueError("not this one")
     if value == -2:
@@ -62,10 +66,21 @@ class Served:
         return self.engine.deployment("m", None)
 
     def event(self, name: str) -> threading.Event:
+        event: threading.Event = self._globals[name]
+        return event
+
+    @property
+    def seen(self) -> list[float]:
+        """What has been through `before`."""
+        seen: list[float] = self._globals["seen"]
+        return seen
+
+    @property
+    def _globals(self) -> dict[str, Any]:
         pipeline = self.deployment.model.pipeline
         assert isinstance(pipeline, UserPipeline)
-        event: threading.Event = pipeline._after.__globals__[name]
-        return event
+        found: dict[str, Any] = pipeline._after.__globals__
+        return found
 
     def counted(self) -> dict[str, int]:
         """What is not 0 of what requests are counted as."""
@@ -226,6 +241,111 @@ async def test_a_server_that_stops_waits_for_the_pipeline(folder: Path) -> None:
         assert (status, value(body)) == (200, 92.0)
         assert headers[b"connection"] == b"close"
         assert await connection.ended()
+
+
+@contextlib.asynccontextmanager
+async def held(served: Served) -> AsyncIterator[None]:
+    """All threads of the pipeline are at work, and so many more steps are handed to them."""
+    served.event("goes_on").clear()
+    served.seen.clear()
+    holders = [await served.server.connect() for _ in range(2 * usable_cores())]
+    for connection in holders:
+        connection.send(ask(-2.0))
+    await until(lambda: len(served.seen) == usable_cores())
+    await until(lambda: in_line(served) == len(holders))
+    yield
+    served.event("goes_on").set()
+    for connection in holders:
+        assert (await connection.reply())[0] == 200
+
+
+def in_line(served: Served) -> int:
+    line = served.deployment._line
+    assert line is not None
+    return line.rows
+
+
+async def test_the_line_before_a_pipeline_is_bounded(folder: Path) -> None:
+    """Lessons 13 and 17: and whoever finds no room is told so, and when to come back."""
+    most = 2 * usable_cores() + 2
+    (folder / "m" / "model.toml").write_text(f"max_queue_rows = {most}")
+    async with serving(folder) as served:
+        async with held(served):
+            waiting = [await served.server.connect() for _ in range(2)]
+            for connection in waiting:
+                connection.send(ask(1.0))
+            await until(lambda: in_line(served) == most)
+            beyond = await served.server.connect()
+            beyond.send(ask(3.0))
+            status, headers, body = await beyond.reply()
+
+            assert status == 429
+            assert b"retry-after" in headers
+            assert "queue is full" in json.loads(body)["error"]
+        for connection in waiting:
+            assert value((await connection.reply())[2]) == 104.0
+        assert 3.0 not in served.seen
+        assert served.counted() == {"success": most, "queue_full": 1}
+        assert in_line(served) == 0
+
+
+async def test_whose_time_runs_out_before_the_pipeline_is_told_so_at_once(folder: Path) -> None:
+    """Lesson 15."""
+    async with serving(folder) as served:
+        async with held(served):
+            connection = await served.server.connect()
+            connection.send(ask(3.0, parameters={"timeout": 50_000}))
+            status, _, _ = await connection.reply()
+            assert status == 504
+        assert 3.0 not in served.seen
+        assert served.counted()["deadline_exceeded"] == 1
+        assert in_line(served) == 0
+
+
+async def test_who_would_wait_too_long_for_the_pipeline_is_refused(folder: Path) -> None:
+    """Before its turn comes, and once it is known what a step takes before its body is read."""
+    async with serving(folder) as served:
+        connection = await served.server.connect()
+        line = served.deployment._line
+        assert line is not None
+        async with held(served):
+            line.row_s = 100.0
+            first, second = await served.server.connect(), await served.server.connect()
+            first.send(ask(1.0, parameters={"timeout": 3_000_000_000}))
+            await until(lambda: in_line(served) == 2 * usable_cores() + 1)
+            second.send(ask(3.0, parameters={"timeout": 20_000_000}))
+            connection.send(ask(3.0))  # the default: ten seconds
+            for refused in (second, connection):
+                status, headers, body = await refused.reply()
+                assert status == 429
+                assert int(headers[b"retry-after"]) >= 1
+                assert "allowed" in json.loads(body)["error"]
+        assert value((await first.reply())[2]) == 104.0
+        assert 3.0 not in served.seen
+        assert served.counted()["too_late"] == 2
+
+
+async def test_who_leaves_the_line_before_a_pipeline_never_comes_to_it(folder: Path) -> None:
+    """Lesson 15."""
+    async with serving(folder) as served:
+        async with held(served):
+            before = in_line(served)
+            leaves, stays = await served.server.connect(), await served.server.connect()
+            leaves.send(ask(3.0))
+            stays.send(ask(1.0))
+            inputs = {"x": np.array([[4.0]], np.float32)}
+            call = asyncio.ensure_future(
+                served.deployment.infer(
+                    inputs, arrived=time.monotonic(), timeout_s=None, priority=5
+                )
+            )
+            await until(lambda: in_line(served) == before + 3)
+            await leaves.close()
+            call.cancel()
+            await until(lambda: in_line(served) == before + 1)
+            await until(lambda: served.counted().get("left") == 2)
+        assert value((await stays.reply())[2]) == 104.0
+        assert not {3.0, 4.0} & set(served.seen)
 
 
 @contextlib.contextmanager
