@@ -85,7 +85,7 @@ class Deployment:
         self.familiar: dict[Hashable, tuple[Envelope, Checked]] = {}
         """What is known of requests that come again and again."""
         self._helpers = helpers
-        self._line = Line() if model.pipeline is not None else None
+        self._line = Line()
         self.tracer = tracer
         self.finishes = finishes = model.pipeline is not None and model.pipeline.has_after
         """Whether something goes after the model."""
@@ -134,7 +134,7 @@ class Deployment:
         time.monotonic(). priority: the best that it may have; 0 for better than any.
         """
         line_s = 0.0
-        if self._line is not None and self._helpers is not None:
+        if self.model.pipeline is not None and self._helpers is not None and self._line.rows:
             line_s = self._helpers.wait_s(self._line, priority)
         enough_s, deadline = left_s - line_s, now + left_s
         return line_s + self.batcher.needed_s(
@@ -202,7 +202,7 @@ class Deployment:
             outputs = await self.batcher.carry(ticket, lengths=lengths)
             has_run = True
             step = partial(after, outputs)
-            outputs = await self._came(partial(self._its_helpers.after, step))
+            outputs = await self._came(partial(self._its_helpers.after, self._line, step))
         except asyncio.CancelledError:
             if not (ticket.left or ticket.failed):
                 self.statistics.left(ticket)
@@ -228,6 +228,9 @@ class Deployment:
         except asyncio.CancelledError:
             self._its_helpers.discard(step)
             raise
+        finally:
+            # An error holds this frame: with the future that holds the error it were a circle.
+            del came, step
 
     def prepare(
         self,
@@ -262,7 +265,6 @@ class Deployment:
     ) -> Step:
         pipeline, line, helpers = self.model.pipeline, self._line, self._its_helpers
         assert pipeline is not None
-        assert line is not None
         rows = max(1, self.signature.check(inputs).rows)
         limit = self._max_queue_rows
         if rows > limit:
@@ -274,7 +276,9 @@ class Deployment:
             raise QueueFull(rows=rows, waiting=waiting, limit=limit, retry_after_s=retry_after_s)
         priority = _known(priority)
         deadline = arrived + (self.patience_s(rows) if timeout_s is None else timeout_s)
-        if wait_s := helpers.wait_s(line, priority):
+        # Who finds nobody of his own model there is let in: what was learned may be wrong, and can
+        # only be learned anew by a step.
+        if line.rows and (wait_s := helpers.wait_s(line, priority)):
             needed_s = wait_s + rows * line.row_s
             needed_s += self.batcher.needed_s(rows, priority=priority, deadline=deadline)
             allowed_s = deadline - time.monotonic()
@@ -287,13 +291,15 @@ class Deployment:
             rows=rows,
             priority=priority,
             arrived=arrived,
-            deadline=deadline - self.cost.at_best(rows),
+            # What it makes may be of fewer rows.
+            deadline=deadline - self.cost.at_best(1),
         )
 
     def finish(self, outputs: Tensors, then: Then) -> Step:
         """What goes after the model. `then`: told what came of it, which it tells `statistics`."""
         assert self.model.pipeline is not None
-        return self._its_helpers.after(partial(self.model.pipeline.after, outputs), then)
+        step = partial(self.model.pipeline.after, outputs)
+        return self._its_helpers.after(self._line, step, then)
 
     def discard(self, step: Step) -> None:
         """Its caller has left: what has not begun never will, and nobody is told."""

@@ -10,6 +10,7 @@ models each has its turn, so that one with more than it can do holds up only its
 All on the event loop's thread, but for the steps themselves.
 """
 
+import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from itertools import count
 from math import inf
 from typing import Any, Final
 
-from batching import DeadlineExceeded, Executor
+from batching import DeadlineExceeded, Draining, Executor
 from batching.alarm import Alarm
 
 BEST: Final = 0
@@ -36,6 +37,9 @@ _LONGER_S = 1e-3
 # A timer may ring a little before its time.
 _AT_ONCE_S = 1e-4
 
+# So many entries of those who wait no more may stay where others wait.
+_SPARE_ENTRIES = 64
+
 Then = Callable[[Any], None]
 """Told, on the event loop, what a step returned or raised."""
 
@@ -47,32 +51,57 @@ class Line:
         self.rows = 0
         """Of those who wait, and of those whose step is under way."""
         self.row_s = 0.0
-        """Seconds that a thread takes for a row."""
+        """Seconds that a thread takes for a row before the model."""
+        self.after_s = 0.0
+        """Seconds that a thread takes for a request after it."""
         self.steps: list[tuple[int, float, int, Step]] = []
-        """A heap: by priority, deadline, arrival."""
+        """A heap: by priority, deadline, arrival. Who has left or was late is still in it."""
+        self._over = 0
         self._waiting = Counter[int]()
 
     def ahead_s(self, priority: int) -> float:
         """The work of those who wait and go before one of such priority."""
-        return self.row_s * sum(rows for one, rows in self._waiting.items() if one <= priority)
+        rows = sum(rows for one, rows in self._waiting.items() if one <= priority)
+        return rows * (self.row_s + self.after_s)
 
     def enter(self, step: "Step", number: int) -> None:
         """Let it wait."""
         heappush(self.steps, (step.priority, step.deadline, number, step))
         self._waiting[step.priority] += step.rows
 
-    def leave(self, step: "Step") -> None:
-        """It waits no more."""
+    def take(self) -> "Step | None":
+        """Who is first, and waits no more; None if he had left before."""
+        step = heappop(self.steps)[-1]
+        if step.state == _OVER:
+            self._over -= 1
+            return None
         self._waiting[step.priority] -= step.rows
+        return step
 
-    def observe(self, rows: int, took_s: float) -> None:
-        """Learn from a step."""
-        seen_s = took_s / rows
-        if self.row_s:
-            seen_s = min(seen_s, 2 * self.row_s + _LONGER_S)
-            self.row_s += _BELIEF * (seen_s - self.row_s)
+    def leave(self, step: "Step") -> None:
+        """It is over before its turn came."""
+        self._waiting[step.priority] -= step.rows
+        self._over += 1
+        if self._over > len(self.steps) // 2 + _SPARE_ENTRIES:
+            self.steps = [one for one in self.steps if one[-1].state == _WAITS]
+            heapify(self.steps)
+            self._over = 0
+
+    def observe(self, step: "Step") -> None:
+        """Learn from a step that was done."""
+        if step.is_after:
+            self.after_s = _learned(self.after_s, step.took_s)
         else:
-            self.row_s = seen_s
+            self.row_s = _learned(self.row_s, step.took_s / step.rows)
+
+
+def _learned(known_s: float, seen_s: float) -> float:
+    if not known_s:
+        return seen_s
+    return known_s + _BELIEF * (min(seen_s, 2 * known_s + _LONGER_S) - known_s)
+
+
+_WAITS, _RUNS, _OVER = range(3)
 
 
 class Step:
@@ -82,6 +111,7 @@ class Step:
         "arrived",
         "deadline",
         "expected_s",
+        "is_after",
         "left",
         "line",
         "priority",
@@ -96,21 +126,21 @@ class Step:
         self,
         work: Callable[[], Any],
         then: Then,
-        line: Line | None,
-        rows: int,
-        priority: int,
-        arrived: float,
-        deadline: float,
+        line: Line,
+        rows: int = 1,
+        priority: int = BEST,
+        arrived: float = 0.0,
+        deadline: float = inf,
+        *,
+        is_after: bool = False,
     ) -> None:
         self.work, self.then, self.line, self.rows = work, then, line, rows
         self.priority, self.arrived, self.deadline = priority, arrived, deadline
-        self.expected_s = 0.0
+        self.is_after = is_after
+        self.expected_s = line.after_s if is_after else rows * line.row_s
         self.took_s = 0.0
         self.state = _WAITS
         self.left = False
-
-
-_WAITS, _RUNS, _OVER = range(3)
 
 
 class Helpers:
@@ -122,22 +152,29 @@ class Helpers:
         """executor: of so many threads; closed with this. clock: of deadlines, in seconds."""
         self._executor, self._threads, self._clock = executor, threads, clock
         self._most = _AHEAD * threads
-        self._running = 0
+        self._running: set[Step] = set()
+        """Handed to the threads."""
         self._running_s = 0.0
         self._last: deque[Step] = deque()
         """Who waits for what goes after a run."""
+        self._last_s = 0.0
         self._turns: deque[Line] = deque()
         """Where somebody waits; the first is the next."""
+        self._by_deadline: list[tuple[float, int, Step]] = []
+        """A heap of all who wait before a run, and of some who do no more."""
+        self._waiting = 0
+        """Before a run."""
         self._number = count()
         self._alarm = Alarm(clock, self._on_deadline)
+        self._closed = False
 
     def wait_s(self, line: Line, priority: int = BEST) -> float:
         """Seconds until a thread would take up a step that came now; 0 where nobody waits."""
-        if not self._turns and self._running < self._most:
+        if not self._turns and len(self._running) < self._most:
             return 0.0
         # A turn of ours is one of everybody's.
         turns = len(self._turns) + (not line.steps)
-        return (self._running_s + turns * line.ahead_s(priority)) / self._threads
+        return (self._running_s + self._last_s + turns * line.ahead_s(priority)) / self._threads
 
     def before(
         self,
@@ -152,47 +189,72 @@ class Helpers:
     ) -> Step:
         """Do something before a model's queue; `then` gets a DeadlineExceeded if it is too late.
 
-        deadline: an instant of the clock by which it must have begun.
+        deadline: an instant of the clock by which it must have begun. Raises Draining once this
+        is closed; `then` gets one if that happens while it waits.
         """
+        self._refuse_when_closed()
         step = Step(work, then, line, rows, priority, arrived, deadline)
-        if self._running < self._most:
+        if len(self._running) < self._most:
             self._begin(step)
         else:
+            number = next(self._number)
             if not line.steps:
                 self._turns.append(line)
-            line.enter(step, next(self._number))
+            line.enter(step, number)
+            self._waiting += 1
+            if deadline < inf:
+                heappush(self._by_deadline, (deadline, number, step))
             if deadline < self._alarm.at:
                 self._alarm.set(deadline)
         line.rows += rows
         return step
 
-    def after(self, work: Callable[[], Any], then: Then) -> Step:
+    def after(self, line: Line, work: Callable[[], Any], then: Then) -> Step:
         """Do something after a run."""
-        step = Step(work, then, None, 1, BEST, 0.0, inf)
-        if self._running < self._most:
+        self._refuse_when_closed()
+        step = Step(work, then, line, is_after=True)
+        if len(self._running) < self._most:
             self._begin(step)
         else:
             self._last.append(step)
+            self._last_s += step.expected_s
         return step
 
     def discard(self, step: Step) -> None:
         """Its caller has gone: what has not begun never will, and `then` is not called."""
         step.left = True
         if step.state == _WAITS:
-            self._over(step)
+            self._leave(step)
 
     def close(self) -> None:
-        """Wait for what runs, and run no more; who still waits is never told."""
+        """Wait for what runs, and run no more: who still waits is told a Draining."""
+        self._closed = True
         self._alarm.set(inf)
+        waiting = [*self._last, *(one[-1] for line in self._turns for one in line.steps)]
+        for step in waiting:
+            if step.state == _WAITS:
+                self._tell_over(step, Draining())
+        self._last.clear()
+        self._turns.clear()
         self._executor.close()
+        # Behind those that have ended, of which the loop is told already.
+        asyncio.get_running_loop().call_soon(self._drop)
+
+    def _drop(self) -> None:
+        """What the threads had and did not begin."""
+        for step in list(self._running):
+            self._done(step, Draining())
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise Draining
 
     # --- steps come and go
 
     def _begin(self, step: Step) -> None:
         self._executor.start(partial(self._run, step), partial(self._done, step))
         step.state = _RUNS
-        step.expected_s = step.rows * step.line.row_s if step.line else 0.0
-        self._running += 1
+        self._running.add(step)
         self._running_s += step.expected_s
 
     def _run(self, step: Step) -> Any:
@@ -208,60 +270,69 @@ class Helpers:
             step.took_s = self._clock() - began
 
     def _done(self, step: Step, came: Any) -> None:
-        self._running -= 1
+        self._running.discard(step)
         self._running_s = self._running_s - step.expected_s if self._running else 0.0
         then = step.then
-        if step.line is not None and step.took_s:
-            step.line.observe(step.rows, step.took_s)
+        if step.took_s:
+            step.line.observe(step)
         self._over(step)
-        if self._turns or self._last:
+        if (self._turns or self._last) and not self._closed:
             self._go_on()
         if not step.left:
             then(came)
 
     def _over(self, step: Step) -> None:
         """Let go of everything: what holds a step would hold its request's tensors."""
-        if step.line is not None:
+        if not step.is_after:
             step.line.rows -= step.rows
-            if step.state == _WAITS:
-                step.line.leave(step)
         step.state = _OVER
         del step.work, step.then
 
+    def _leave(self, step: Step) -> None:
+        """It is over, and was never begun."""
+        self._over(step)
+        if step.is_after:
+            return  # as many as rode, at most, and the next turn is theirs
+        step.line.leave(step)
+        if not step.line.steps and step.line in self._turns:
+            self._turns.remove(step.line)
+        self._waiting -= 1
+        if len(self._by_deadline) > 2 * self._waiting + _SPARE_ENTRIES:
+            self._by_deadline = [one for one in self._by_deadline if one[-1].state == _WAITS]
+            heapify(self._by_deadline)
+
+    def _tell_over(self, step: Step, error: Exception) -> None:
+        then = step.then
+        self._leave(step)
+        # By a turn of the loop: whatever it does, it does not disturb us.
+        asyncio.get_running_loop().call_soon(then, error)
+
     def _go_on(self) -> None:
-        while self._running < self._most and self._last:
+        while len(self._running) < self._most and self._last:
             step = self._last.popleft()
+            self._last_s = self._last_s - step.expected_s if self._last else 0.0
             if step.state == _WAITS:
                 self._begin(step)
-        while self._running < self._most and self._turns:
-            line = self._turns.popleft()
-            step = heappop(line.steps)[-1]
-            if line.steps:
-                self._turns.append(line)
-            if step.state == _OVER:
-                continue
-            if step.deadline <= self._clock():
-                self._late(step)
-                continue
-            line.leave(step)
-            self._begin(step)
+        while len(self._running) < self._most and self._turns:
+            line = self._turns[0]
+            next_ = line.take()
+            if next_ is not None:
+                self._waiting -= 1
+                self._begin(next_)
+                self._turns.rotate(-1)
+            if not line.steps:
+                self._turns.remove(line)
         if not self._turns:
+            self._by_deadline.clear()
             self._alarm.set(inf)
-
-    def _late(self, step: Step) -> None:
-        then, waited_s = step.then, self._clock() - step.arrived
-        self._over(step)
-        then(DeadlineExceeded(waited_s=waited_s))
 
     def _on_deadline(self) -> None:
         """Somebody's time has run out: he is told so at once, wherever he stands."""
-        now = self._clock() + _AT_ONCE_S
-        late: list[Step] = []
-        for line in list(self._turns):
-            late += [one[-1] for one in line.steps if one[-1].state == _WAITS and one[1] <= now]
-            line.steps = [one for one in line.steps if one[-1].state == _WAITS and one[1] > now]
-            heapify(line.steps)
-        self._turns = deque(line for line in self._turns if line.steps)
-        self._alarm.set(min((one[1] for line in self._turns for one in line.steps), default=inf))
-        for step in late:
-            self._late(step)
+        now = self._clock()
+        waiting = self._by_deadline
+        while waiting and (waiting[0][-1].state != _WAITS or waiting[0][0] <= now + _AT_ONCE_S):
+            step = heappop(waiting)[-1]
+            if step.state == _WAITS:
+                self._tell_over(step, DeadlineExceeded(waited_s=now - step.arrived))
+                waiting = self._by_deadline  # it may have been tidied
+        self._alarm.set(waiting[0][0] if waiting else inf)

@@ -88,8 +88,7 @@ class ModelStatistics:
     def refused(self, ticket: Ticket[Any, Any], error: BatchingError) -> None:
         if isinstance(ticket.reply, Part) and not ticket.reply.ended_whole:
             return  # the whole is one request, and was counted with another part of it
-        waited_s = error.waited_s if isinstance(error, DeadlineExceeded) else 0.0
-        self.failed(error, waited_s)
+        self.failed(error)
 
     def left(self, ticket: Ticket[Any, Any]) -> None:
         self.gone(ticket.arrived)
@@ -195,11 +194,12 @@ class ModelStatistics:
         self.totals.left += 1
         self.totals.fail_s += self._clock() - arrived
 
-    def failed(self, error: BaseException, waited_s: float = 0.0) -> None:
+    def failed(self, error: BaseException) -> None:
         """A request for this model got an error, and no batch of the batcher's had to do with it.
 
         For who refuses or fails one outside the batcher: once for each such request.
         """
+        waited_s = error.waited_s if isinstance(error, DeadlineExceeded) else 0.0
         self._count_refused(reason_of(error), waited_s)
 
     def too_late(self) -> None:

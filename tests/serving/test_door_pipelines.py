@@ -250,19 +250,19 @@ async def held(served: Served) -> AsyncIterator[None]:
     served.seen.clear()
     holders = [await served.server.connect() for _ in range(2 * usable_cores())]
     for connection in holders:
-        connection.send(ask(-2.0))
-    await until(lambda: len(served.seen) == usable_cores())
-    await until(lambda: in_line(served) == len(holders))
-    yield
-    served.event("goes_on").set()
+        connection.send(ask(-2.0, parameters={"timeout": 600_000_000}))
+    try:
+        await until(lambda: len(served.seen) == usable_cores())
+        await until(lambda: in_line(served) == len(holders))
+        yield
+    finally:
+        served.event("goes_on").set()
     for connection in holders:
         assert (await connection.reply())[0] == 200
 
 
 def in_line(served: Served) -> int:
-    line = served.deployment._line
-    assert line is not None
-    return line.rows
+    return served.deployment._line.rows
 
 
 async def test_the_line_before_a_pipeline_is_bounded(folder: Path) -> None:
@@ -306,10 +306,8 @@ async def test_who_would_wait_too_long_for_the_pipeline_is_refused(folder: Path)
     """Before its turn comes, and once it is known what a step takes before its body is read."""
     async with serving(folder) as served:
         connection = await served.server.connect()
-        line = served.deployment._line
-        assert line is not None
         async with held(served):
-            line.row_s = 100.0
+            served.deployment._line.row_s = 100.0
             first, second = await served.server.connect(), await served.server.connect()
             first.send(ask(1.0, parameters={"timeout": 3_000_000_000}))
             await until(lambda: in_line(served) == 2 * usable_cores() + 1)
@@ -379,6 +377,20 @@ async def test_a_request_leaves_nothing_for_the_garbage_collector(
                 connection.send(ask(number))
                 await connection.reply()
             assert left() <= 3  # the last one is still the connection's
+
+
+async def test_nor_does_one_that_is_awaited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other doors wait for what comes of a step, and it may be an error."""
+    monkeypatch.setattr(logging.getLogger("models.user_pipeline"), "disabled", True)
+    async with serving(folder) as served:
+        with collected() as left:
+            for number in (-1.0, -4.0) * 20:
+                inputs = {"x": np.array([[number]], np.float32)}
+                with contextlib.suppress(InvalidInput, PipelineFailed):
+                    await served.deployment.infer(
+                        inputs, arrived=time.monotonic(), timeout_s=None, priority=5
+                    )
+            assert left() <= 3
 
 
 async def test_nor_do_callers_who_leave(folder: Path) -> None:

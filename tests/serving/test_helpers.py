@@ -1,6 +1,7 @@
 """Timelines of what goes before and after the models, in virtual time."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batching import DeadlineExceeded
+from batching import DeadlineExceeded, Draining, ThreadExecutor
 from serving.helpers import Helpers, Line, Step
 from tests.support.virtual_time import run
 
@@ -62,6 +63,7 @@ class Told(list[tuple[float, str]]):
         self.now = lambda: loop.time() - began
         self.helpers = Helpers(Virtual(threads), threads, clock=self.now)
         self.ran: list[str] = []
+        self.line = Line()
 
     def before(
         self,
@@ -90,7 +92,7 @@ class Told(list[tuple[float, str]]):
         )
 
     def after(self, name: str) -> Step:
-        return self.helpers.after(lambda: self.ran.append(name), self._then(name))
+        return self.helpers.after(self.line, lambda: self.ran.append(name), self._then(name))
 
     def _then(self, name: str) -> Callable[[Any], None]:
         def then(came: Any) -> None:
@@ -256,11 +258,85 @@ def test_who_is_more_important_waits_for_fewer() -> None:
 
 def test_one_odd_step_is_not_believed() -> None:
     line = Line()
-    for _ in range(50):
-        line.observe(2, 0.02)
-    line.observe(1, 60.0)
+    step = Step(lambda: None, lambda _: None, line, rows=2)
+    for step.took_s in [0.02] * 50 + [60.0]:
+        line.observe(step)
 
     assert line.row_s < 0.0125
+
+
+def test_what_goes_after_a_run_is_counted_too() -> None:
+    """A light step before and a heavy one after: who comes waits for both of everybody."""
+
+    async def main() -> None:
+        told = Told()
+        line = told.line
+        line.after_s, line.row_s = 2.0, 0.5
+        for name in ("1", "2", "3"):
+            told.before(name, line)
+        told.after("after")
+        # Two are with the thread, one waits, and one has its run behind it.
+        assert told.helpers.wait_s(line, 5) == pytest.approx(0.5 + 0.5 + 2.5 + 2)
+
+    run(main())
+
+
+def test_those_who_left_are_forgotten_though_nobody_has_a_turn() -> None:
+    async def main() -> None:
+        told, line = Told(), Line()
+        for name in ("1", "2", "3"):
+            told.before(name, line)
+        for _ in range(5000):
+            told.helpers.discard(told.before("leaves", line, deadline=told.now() + 1e9))
+        assert line.rows == 3
+        assert len(line.steps) < 200
+        assert len(told.helpers._by_deadline) < 200
+
+    run(main())
+
+
+def test_who_waits_when_it_is_closed_is_told_so() -> None:
+    """Lesson 19: who was refused has heard it."""
+
+    async def main() -> None:
+        executor = ThreadExecutor(1)
+        helpers, line = Helpers(executor, 1), Line()
+        goes_on, begun = threading.Event(), threading.Event()
+        told: dict[str, Any] = {}
+
+        def work() -> str:
+            begun.set()
+            goes_on.wait(60)
+            return "done"
+
+        def start(name: str) -> None:
+            helpers.before(
+                line,
+                work,
+                lambda came: told.update({name: came}),
+                rows=1,
+                priority=5,
+                arrived=0.0,
+                deadline=inf,
+            )
+
+        for name in ("runs", "handed over", "waits"):
+            start(name)
+        helpers.after(line, work, lambda came: told.update({"after": came}))
+        await asyncio.to_thread(begun.wait)
+        threading.Timer(0.05, goes_on.set).start()
+        helpers.close()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        assert told.pop("runs") == "done"
+        assert told.keys() == {"handed over", "waits", "after"}
+        assert all(isinstance(came, Draining) for came in told.values())
+        assert line.rows == 0
+        with pytest.raises(Draining):
+            start("too late")
+
+    asyncio.run(main())
 
 
 @settings(deadline=None, max_examples=60)
