@@ -340,7 +340,7 @@ class Engine:
         in_time = all(await asyncio.gather(*drained))  # 2. what was promised is answered
         for batcher in batchers:
             await batcher.close()  # 3. no more runs; threads joined
-        self._helpers.close()
+        await self._helpers.close()
         self._versions, self.deployments = {}, {}
         await self._retiring.close()
         self.registry.close()  # 4. sessions freed last: nothing can call them now

@@ -25,6 +25,7 @@ from batching.alarm import Alarm
 
 BEST: Final = 0
 """A priority that is better than any."""
+WORST: Final = 1 << 30
 
 # More than one a thread, so that none waits for the event loop between two.
 _AHEAD = 2
@@ -36,6 +37,9 @@ _LONGER_S = 1e-3
 
 # A timer may ring a little before its time.
 _AT_ONCE_S = 1e-4
+
+# One in which a step is told of, and one in which whoever awaits it goes on.
+_TURNS_TO_TELL = 3
 
 # So many entries of those who wait no more may stay where others wait.
 _SPARE_ENTRIES = 64
@@ -57,17 +61,19 @@ class Line:
         self.steps: list[tuple[int, float, int, Step]] = []
         """A heap: by priority, deadline, arrival. Who has left or was late is still in it."""
         self._over = 0
-        self._waiting = Counter[int]()
+        self._waiting, self._waiting_rows = Counter[int](), Counter[int]()
 
-    def ahead_s(self, priority: int) -> float:
-        """The work of those who wait and go before one of such priority."""
-        rows = sum(rows for one, rows in self._waiting.items() if one <= priority)
-        return rows * (self.row_s + self.after_s)
+    def ahead(self, priority: int = WORST) -> tuple[int, float]:
+        """Of those who wait and go before one of such priority: how many, and their seconds."""
+        count = sum(count for one, count in self._waiting.items() if one <= priority)
+        rows = sum(rows for one, rows in self._waiting_rows.items() if one <= priority)
+        return count, rows * self.row_s + count * self.after_s
 
     def enter(self, step: "Step", number: int) -> None:
         """Let it wait."""
         heappush(self.steps, (step.priority, step.deadline, number, step))
-        self._waiting[step.priority] += step.rows
+        self._waiting[step.priority] += 1
+        self._waiting_rows[step.priority] += step.rows
 
     def take(self) -> "Step | None":
         """Who is first, and waits no more; None if he had left before."""
@@ -75,17 +81,21 @@ class Line:
         if step.state == _OVER:
             self._over -= 1
             return None
-        self._waiting[step.priority] -= step.rows
+        self._waits_no_more(step)
         return step
 
     def leave(self, step: "Step") -> None:
         """It is over before its turn came."""
-        self._waiting[step.priority] -= step.rows
+        self._waits_no_more(step)
         self._over += 1
         if self._over > len(self.steps) // 2 + _SPARE_ENTRIES:
             self.steps = [one for one in self.steps if one[-1].state == _WAITS]
             heapify(self.steps)
             self._over = 0
+
+    def _waits_no_more(self, step: "Step") -> None:
+        self._waiting[step.priority] -= 1
+        self._waiting_rows[step.priority] -= step.rows
 
     def observe(self, step: "Step") -> None:
         """Learn from a step that was done."""
@@ -172,9 +182,13 @@ class Helpers:
         """Seconds until a thread would take up a step that came now; 0 where nobody waits."""
         if not self._turns and len(self._running) < self._most:
             return 0.0
-        # A turn of ours is one of everybody's.
-        turns = len(self._turns) + (not line.steps)
-        return (self._running_s + self._last_s + turns * line.ahead_s(priority)) / self._threads
+        steps, work_s = line.ahead(priority)
+        for other in self._turns:
+            if other is not line:
+                # As many turns as we wait for, each for one of its steps, until it has no more.
+                its_steps, its_work_s = other.ahead()
+                work_s += its_work_s * min(1.0, (steps + 1) / max(1, its_steps))
+        return (self._running_s + self._last_s + work_s) / self._threads
 
     def before(
         self,
@@ -226,24 +240,25 @@ class Helpers:
         if step.state == _WAITS:
             self._leave(step)
 
-    def close(self) -> None:
-        """Wait for what runs, and run no more: who still waits is told a Draining."""
+    async def close(self) -> None:
+        """Wait for what runs, and run no more: who waits is told a Draining before it ends."""
         self._closed = True
         self._alarm.set(inf)
-        waiting = [*self._last, *(one[-1] for line in self._turns for one in line.steps)]
-        for step in waiting:
+        for step in [*self._last, *(one[-1] for line in self._turns for one in line.steps)]:
             if step.state == _WAITS:
                 self._tell_over(step, Draining())
         self._last.clear()
+        self._last_s = 0.0
         self._turns.clear()
-        self._executor.close()
-        # Behind those that have ended, of which the loop is told already.
-        asyncio.get_running_loop().call_soon(self._drop)
-
-    def _drop(self) -> None:
-        """What the threads had and did not begin."""
-        for step in list(self._running):
-            self._done(step, Draining())
+        self._by_deadline.clear()
+        # A step cannot be interrupted; wait for it without stopping the event loop.
+        await asyncio.to_thread(self._executor.close)
+        # Those that have ended are told by now. The others the threads had, and did not begin.
+        dropped, self._running = self._running, set()
+        for step in dropped:
+            asyncio.get_running_loop().call_soon(self._done, step, Draining())
+        for _ in range(_TURNS_TO_TELL):
+            await asyncio.sleep(0)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:
@@ -297,6 +312,10 @@ class Helpers:
         if not step.line.steps and step.line in self._turns:
             self._turns.remove(step.line)
         self._waiting -= 1
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Nobody's entry stays for as long as his deadline is away."""
         if len(self._by_deadline) > 2 * self._waiting + _SPARE_ENTRIES:
             self._by_deadline = [one for one in self._by_deadline if one[-1].state == _WAITS]
             heapify(self._by_deadline)
@@ -305,7 +324,7 @@ class Helpers:
         then = step.then
         self._leave(step)
         # By a turn of the loop: whatever it does, it does not disturb us.
-        asyncio.get_running_loop().call_soon(then, error)
+        asyncio.get_running_loop().call_soon(_tell, step, then, error)
 
     def _go_on(self) -> None:
         while len(self._running) < self._most and self._last:
@@ -325,6 +344,7 @@ class Helpers:
         if not self._turns:
             self._by_deadline.clear()
             self._alarm.set(inf)
+        self._tidy()
 
     def _on_deadline(self) -> None:
         """Somebody's time has run out: he is told so at once, wherever he stands."""
@@ -336,3 +356,8 @@ class Helpers:
                 self._tell_over(step, DeadlineExceeded(waited_s=now - step.arrived))
                 waiting = self._by_deadline  # it may have been tidied
         self._alarm.set(waiting[0][0] if waiting else inf)
+
+
+def _tell(step: Step, then: Then, error: Exception) -> None:
+    if not step.left:
+        then(error)

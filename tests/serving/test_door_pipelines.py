@@ -346,6 +346,25 @@ async def test_who_leaves_the_line_before_a_pipeline_never_comes_to_it(folder: P
         assert not {3.0, 4.0} & set(served.seen)
 
 
+async def test_who_waits_for_the_pipeline_when_the_server_stops_is_told_so(folder: Path) -> None:
+    """Lesson 19: before the connections are closed."""
+    async with serving(folder) as served:
+        served.seen.clear()
+        connections = [await served.server.connect() for _ in range(2 * usable_cores() + 2)]
+        for connection in connections:
+            connection.send(ask(-2.0))
+        await until(lambda: in_line(served) == len(connections))
+        await until(lambda: len(served.seen) == usable_cores())
+        stop = asyncio.create_task(served.engine.stop(0.0))
+        await until(lambda: served.engine._helpers._closed)
+        served.event("goes_on").set()
+        await stop
+        for connection in connections:
+            status, _, body = await connection.reply()
+            assert status == 503
+            assert "stopping" in json.loads(body)["error"]
+
+
 @contextlib.contextmanager
 def collected() -> Iterator[Callable[[], int]]:
     """Nothing is, but what nobody holds goes at once. Gives how much of requests is left."""

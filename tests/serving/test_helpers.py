@@ -281,6 +281,57 @@ def test_what_goes_after_a_run_is_counted_too() -> None:
     run(main())
 
 
+def test_others_turns_take_what_their_steps_take() -> None:
+    async def main() -> None:
+        told, ours, lines = Told(), Line(), [Line() for _ in range(9)]
+        told.before("", ours)
+        told.before("", ours)
+        ours.row_s = 1.0
+        for _ in range(3):
+            told.before("", ours)
+        for line in lines:
+            line.row_s = 0.001
+            for _ in range(10):
+                told.before("", line)
+        assert told.helpers.wait_s(ours, 5) == pytest.approx(3 + 9 * 4 * 0.001)
+        assert told.helpers.wait_s(lines[0], 5) == pytest.approx(3 + 9 * 10 * 0.001)
+
+    run(main())
+
+
+def test_those_who_were_served_are_forgotten_though_others_always_wait() -> None:
+    async def main() -> None:
+        told, line = Told(), Line()
+        for _ in range(500):
+            for _ in range(3):
+                told.before("", line, deadline=told.now() + 1e9)
+            await asyncio.sleep(1)
+            assert len(told.helpers._by_deadline) < 3 * line.rows + 200
+
+    run(main())
+
+
+def test_one_that_fails_to_be_told_does_not_hold_up_the_others() -> None:
+    async def main() -> None:
+        told, line = Told(), Line()
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+        def fails(_: Any) -> None:
+            raise RuntimeError
+
+        for patience_s in (inf, inf, 0.5, 0.5):
+            told.before(f"{patience_s}", line, deadline=patience_s)
+            told.helpers.before(
+                line, str, fails, rows=1, priority=5, arrived=0.0, deadline=patience_s
+            )
+        await asyncio.sleep(0.75)
+        assert [name for _, name in told] == ["late 0.5", "late 0.5"]
+        await told.helpers.close()
+        assert line.rows == 0
+
+    run(main())
+
+
 def test_those_who_left_are_forgotten_though_nobody_has_a_turn() -> None:
     async def main() -> None:
         told, line = Told(), Line()
@@ -325,9 +376,8 @@ def test_who_waits_when_it_is_closed_is_told_so() -> None:
         helpers.after(line, work, lambda came: told.update({"after": came}))
         await asyncio.to_thread(begun.wait)
         threading.Timer(0.05, goes_on.set).start()
-        helpers.close()
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await helpers.close()
+        await helpers.close()
 
         assert told.pop("runs") == "done"
         assert told.keys() == {"handed over", "waits", "after"}
@@ -382,7 +432,7 @@ def test_everybody_is_told_once_or_has_left(events: list[Any], threads: int) -> 
         assert set(steps) - left <= set(names) <= set(steps)
         assert len(told.ran) == len(set(told.ran))
         for line in lines:
-            assert (line.rows, line.steps, line.ahead_s(10)) == (0, [], 0)
+            assert (line.rows, line.steps, line.ahead()) == (0, [], (0, 0))
             assert told.helpers.wait_s(line, 10) == 0
 
     run(main())
