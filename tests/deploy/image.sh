@@ -62,8 +62,8 @@ unshare --mount --pid --fork --kill-child bash -euc '
         jitney serve --host 0.0.0.0 --port "$2" /models
 ' run "$root" "$port" > "$work/server.log" 2>&1 &
 server=$!
-# While it waits for its child, unshare lets SIGTERM pass; its own end is the child's too.
-trap 'kill -KILL $server 2> /dev/null || true' EXIT
+# While it waits for its child, unshare lets SIGTERM pass; and a child of another user outlives it.
+trap 'kill -KILL $(< /proc/$server/task/$server/children) 2> /dev/null || true' EXIT
 for _ in $(seq 300); do
     grep -q "^Ready in" "$work/server.log" && break
     kill -0 $server 2> /dev/null || { cat "$work/server.log" >&2; fail "it has ended"; }
