@@ -162,7 +162,7 @@ class Deployment:
             if pipeline:
                 prepared: Prepared = await self._came(
                     partial(
-                        self._prepare,
+                        self.prepare,
                         inputs,
                         arrived=arrived,
                         timeout_s=timeout_s,
@@ -244,25 +244,9 @@ class Deployment:
         """What goes before the model, for who then calls `put`.
 
         then: told of the Prepared that came of it, or of what it raised. Raises what is wrong
-        with the inputs at first sight, and a Rejected if there is no room or no time for it.
+        with the inputs at first sight, and a Rejected if there is no room or no time for it; who
+        calls tells `statistics`.
         """
-        try:
-            return self._prepare(
-                inputs, then, arrived=arrived, timeout_s=timeout_s, priority=priority
-            )
-        except Exception as error:
-            self.statistics.failed(error)
-            raise
-
-    def _prepare(
-        self,
-        inputs: Tensors,
-        then: Then,
-        *,
-        arrived: float,
-        timeout_s: float | None,
-        priority: int,
-    ) -> Step:
         pipeline, line, helpers = self.model.pipeline, self._line, self._its_helpers
         assert pipeline is not None
         rows = max(1, self.signature.check(inputs).rows)

@@ -197,14 +197,7 @@ class Exchange:
             if self._deployment.model.pipeline is None:
                 self._put(request, None)
             else:
-                timeout_s = request.timeout_s
-                self._step = self._deployment.prepare(
-                    request.inputs,
-                    self._go_on,
-                    arrived=self._arrived,
-                    timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
-                    priority=request.priority,
-                )
+                self._prepare(request)
         except InvalidRequest as error:
             self.turn_away(error)
         except Exception as error:
@@ -240,6 +233,19 @@ class Exchange:
             self.fail(error)
             return
         self.begin(body)
+
+    def _prepare(self, request: InferRequest) -> None:
+        timeout_s = request.timeout_s
+        try:
+            self._step = self._deployment.prepare(
+                request.inputs,
+                self._go_on,
+                arrived=self._arrived,
+                timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
+                priority=request.priority,
+            )
+        except Exception as error:
+            self.turn_away(error)
 
     def _go_on(self, prepared: Prepared | Exception) -> None:
         """What goes before the model is done."""
