@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -95,19 +97,52 @@ def test_the_model_travels_with_its_pipeline_and_texts_are_grouped_as_here(ray, 
     same(tmp_path / "here.parquet", tmp_path / "there.parquet")
 
 
+SLOW = """
+import os, time
+
+def before(inputs):
+    if not os.path.exists({hurry!r}):
+        time.sleep(0.001)
+    return inputs
+"""
+
+
+@dataclass(frozen=True)
+class Long:
+    """A model that takes its time with every row until it is told to hurry, and a table for it.
+
+    So a cluster is busy for 20 s however fast its machines are, and nobody waits for it longer
+    than until what should happen in the middle has happened.
+    """
+
+    model: Path
+    table: Path
+    expected: Path
+    hurry: Path
+
+    def running(self, output: Path, ray: Ray, **how: Any) -> subprocess.Popen[str]:
+        """It maps, and has kept a part of what it will do."""
+        self.hurry.unlink(missing_ok=True)
+        running = subprocess.Popen(command(self.model, self.table, output, ray=ray), **how)
+        until(lambda: parts(output) or running.poll() is not None)
+        assert running.poll() is None
+        return running
+
+
 @pytest.fixture(scope="module")
-def long(tmp_path_factory) -> tuple[Path, Path, Path]:
-    """A model, a table that keeps a cluster busy for some seconds, and what comes of it."""
+def long(tmp_path_factory) -> Long:
     folder = tmp_path_factory.mktemp("long")
-    model = folder / "heavy"
+    model, table, hurry = folder / "heavy", folder / "in.parquet", folder / "hurry"
     onnx_models.heavy(model / "1" / "model.onnx", width=128, layers=24)
     # In batches of other sizes the last bits may differ, and sizes are measured anew each time.
     (model / "model.toml").write_text("max_batch_rows = 16\nthreads = 1\n")
-    x = np.random.default_rng(0).standard_normal((120_000, 128), np.float32)
+    (model / "pipeline.py").write_text(SLOW.format(hurry=str(hurry)))
+    x = np.random.default_rng(0).standard_normal((60_000, 128), np.float32)
     columns = {"id": np.arange(len(x)), "x": pa.FixedSizeListArray.from_arrays(x.ravel(), 128)}
-    pq.write_table(pa.table(columns), folder / "in.parquet", row_group_size=3000)
-    mapped(model, folder / "in.parquet", folder / "here.parquet")
-    return model, folder / "in.parquet", folder / "here.parquet"
+    pq.write_table(pa.table(columns), table, row_group_size=3000)
+    hurry.touch()
+    mapped(model, table, folder / "here.parquet")
+    return Long(model, table, folder / "here.parquet", hurry)
 
 
 def parts(output: Path) -> int:
@@ -116,35 +151,29 @@ def parts(output: Path) -> int:
 
 def test_a_machine_is_killed_in_the_middle(ray, long, tmp_path):
     """Its blocks are done by the others: nothing is lost, nothing doubled."""
-    model, table, expected = long
     output = tmp_path / "out.parquet"
-    running = subprocess.Popen(
-        command(model, table, output, ray=ray), stderr=subprocess.PIPE, text=True
-    )
-    until(lambda: parts(output) or running.poll() is not None)
+    running = long.running(output, ray, stderr=subprocess.PIPE, text=True)
 
-    assert running.poll() is None
     ray.ask("kill", ACTOR)
 
+    long.hurry.touch()
     said = running.communicate(timeout=120)[1]
     assert running.returncode == 0, said
-    same(expected, output)
+    same(long.expected, output)
 
 
 def test_it_is_killed_itself_and_goes_on(ray, long, tmp_path):
     """Begun on the cluster, ended without one: what is done is done the same way."""
-    model, table, expected = long
     output = tmp_path / "out.parquet"
-    running = subprocess.Popen(command(model, table, output, ray=ray), stderr=subprocess.DEVNULL)
-    until(lambda: parts(output) or running.poll() is not None)
-    assert running.poll() is None
+    running = long.running(output, ray, stderr=subprocess.DEVNULL)
     running.kill()
     running.wait()
 
-    said = mapped(model, table, output)
+    long.hurry.touch()
+    said = mapped(long.model, long.table, output)
 
     assert "going on behind the" in said
-    same(expected, output)
+    same(long.expected, output)
 
 
 def test_mistakes_are_told_in_a_sentence(ray, tmp_path):
