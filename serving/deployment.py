@@ -133,13 +133,33 @@ class Deployment:
         left_s: what it has; a rough figure will do if that is less. now: an instant of
         time.monotonic(). priority: the best that it may have; 0 for better than any.
         """
-        line_s = 0.0
-        if self.model.pipeline is not None and self._helpers is not None and self._line.rows:
-            line_s = self._helpers.wait_s(self._line, priority)
+        line_s = self._its_helpers.wait_s(self._line, priority) if self._line.rows else 0.0
         enough_s, deadline = left_s - line_s, now + left_s
         return line_s + self.batcher.needed_s(
             priority=priority, deadline=deadline, enough_s=enough_s
         )
+
+    @property
+    def predicted_wait_s(self) -> float:
+        """Seconds that a request of one row must be given now, of default priority and patience."""
+        priority, deadline = DEFAULT_PRIORITY, time.monotonic() + self.default_patience_s
+        batcher_s = self.batcher.needed_s(priority=priority, deadline=deadline)
+        return self._line_s(1, priority) + batcher_s
+
+    @property
+    def waiting_rows(self) -> int:
+        """Rows in the queue and in the line before it."""
+        return self._line.rows + self.batcher.waiting_rows
+
+    def _line_s(self, rows: int, priority: int) -> float:
+        """Seconds until rows that came now are ready for the queue; 0 where no line is.
+
+        Who finds nobody of his own model there is let in: what was learned may be wrong, and can
+        only be learned anew by a step.
+        """
+        line = self._line
+        wait_s = self._its_helpers.wait_s(line, priority) if line.rows else 0.0
+        return wait_s + line.before.predict(rows) if wait_s else 0.0
 
     async def infer(
         self,
@@ -254,17 +274,14 @@ class Deployment:
         if rows > limit:
             # Before the pipeline makes more of them.
             raise TooManyRows(rows=rows, limit=limit)
-        waiting = line.rows + self.batcher.waiting_rows
+        waiting = self.waiting_rows
         if rows + waiting > limit:
-            retry_after_s = (rows + waiting - limit) * line.row_s
+            retry_after_s = (rows + waiting - limit) * line.before.mean_row_s
             raise QueueFull(rows=rows, waiting=waiting, limit=limit, retry_after_s=retry_after_s)
         priority = _known(priority)
         deadline = arrived + (self.patience_s(rows) if timeout_s is None else timeout_s)
-        # Who finds nobody of his own model there is let in: what was learned may be wrong, and can
-        # only be learned anew by a step.
-        if line.rows and (wait_s := helpers.wait_s(line, priority)):
-            needed_s = wait_s + rows * line.row_s
-            needed_s += self.batcher.needed_s(rows, priority=priority, deadline=deadline)
+        if line_s := self._line_s(rows, priority):
+            needed_s = line_s + self.batcher.needed_s(rows, priority=priority, deadline=deadline)
             allowed_s = deadline - time.monotonic()
             if needed_s > allowed_s:
                 raise TooLate(needed_s=needed_s, allowed_s=allowed_s)

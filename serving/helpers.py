@@ -23,17 +23,14 @@ from typing import Any, Final
 from batching import DeadlineExceeded, Draining, Executor
 from batching.alarm import Alarm
 
+from .step_cost import StepCost
+
 BEST: Final = 0
 """A priority that is better than any."""
 WORST: Final = 1 << 30
 
 # More than one a thread, so that none waits for the event loop between two.
 _AHEAD = 2
-
-# How far one step moves what is expected of the next; and how much longer than expected
-# it counts as at most, so that one odd step is not believed.
-_BELIEF = 0.2
-_LONGER_S = 1e-3
 
 # A timer may ring a little before its time.
 _AT_ONCE_S = 1e-4
@@ -54,10 +51,10 @@ class Line:
     def __init__(self) -> None:
         self.rows = 0
         """Of those who wait, and of those whose step is under way."""
-        self.row_s = 0.0
-        """Seconds that a thread takes for a row before the model."""
-        self.after_s = 0.0
-        """Seconds that a thread takes for a request after it."""
+        self.before = StepCost()
+        """What a thread takes for a request before the model."""
+        self.after = StepCost()
+        """And after it; its rows are not counted."""
         self.steps: list[tuple[int, float, int, Step]] = []
         """A heap: by priority, deadline, arrival. Who has left or was late is still in it."""
         self._over = 0
@@ -67,7 +64,8 @@ class Line:
         """Of those who wait and go before one of such priority: how many, and their seconds."""
         count = sum(count for one, count in self._waiting.items() if one <= priority)
         rows = sum(rows for one, rows in self._waiting_rows.items() if one <= priority)
-        return count, rows * self.row_s + count * self.after_s
+        before = self.before
+        return count, rows * before.row_s + count * (before.each_s + self.after.predict(1))
 
     def enter(self, step: "Step", number: int) -> None:
         """Let it wait."""
@@ -99,16 +97,8 @@ class Line:
 
     def observe(self, step: "Step") -> None:
         """Learn from a step that was done."""
-        if step.is_after:
-            self.after_s = _learned(self.after_s, step.took_s)
-        else:
-            self.row_s = _learned(self.row_s, step.took_s / step.rows)
-
-
-def _learned(known_s: float, seen_s: float) -> float:
-    if not known_s:
-        return seen_s
-    return known_s + _BELIEF * (min(seen_s, 2 * known_s + _LONGER_S) - known_s)
+        cost = self.after if step.is_after else self.before
+        cost.observe(step.rows, step.took_s)
 
 
 _WAITS, _RUNS, _OVER = range(3)
@@ -147,7 +137,7 @@ class Step:
         self.work, self.then, self.line, self.rows = work, then, line, rows
         self.priority, self.arrived, self.deadline = priority, arrived, deadline
         self.is_after = is_after
-        self.expected_s = line.after_s if is_after else rows * line.row_s
+        self.expected_s = (line.after if is_after else line.before).predict(rows)
         self.took_s = 0.0
         self.state = _WAITS
         self.left = False

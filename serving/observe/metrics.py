@@ -116,11 +116,14 @@ HISTOGRAMS: Final = (
 
 GAUGES: Final = (
     ("jitney_model_ready", "Whether the model answers.", "ready"),
-    ("jitney_queue_rows", "Rows that wait.", "queue_rows"),
+    ("jitney_queue_rows",
+     "Rows that wait for the model, and those before or in its tokenizer or pipeline.py.",
+     "queue_rows"),
     ("jitney_riding_requests", "Requests in batches under way.", "riding"),
     ("jitney_riding_rows", "Rows in batches under way.", "riding_rows"),
     ("jitney_predicted_wait_seconds",
-     "When a request that came now would be answered, as predicted.", "predicted_wait_s"),
+     "When a request of one row and default priority that came now would be answered, predicted.",
+     "predicted_wait_s"),
     ("jitney_slo_seconds",
      "Seconds within which a request that names no time of its own is answered, or refused.",
      "slo_s"),

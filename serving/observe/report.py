@@ -72,10 +72,10 @@ def gauges(deployment: Deployment) -> dict[str, float]:
     c0, c1, c2, c3 = cost.coefficients
     return {
         "ready": float(batcher.alive),
-        "queue_rows": batcher.waiting_rows,
+        "queue_rows": deployment.waiting_rows,
         "riding": statistics.riding,
         "riding_rows": statistics.riding_rows,
-        "predicted_wait_s": batcher.needed_s(),
+        "predicted_wait_s": deployment.predicted_wait_s,
         "slo_s": deployment.patience_s(),
         "max_rows": deployment.max_rows,
         "fit_error": cost.error,

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batching import Ticket
+from batching import Ticket, TooLate
 from batching.parts import Part
 from models import InvalidInput, PipelineFailed, usable_cores
 from models.pipeline import UserPipeline
-from serving.deployment import Deployment
+from serving.deployment import DEFAULT_PRIORITY, Answer, Deployment
 from serving.door import Exchange
 from serving.engine import Engine
+from serving.observe.report import gauges
 from serving.protocol import InferRequest
 from tests.serving.test_door import until, value
 from tests.support import text_models, wire
@@ -307,7 +308,7 @@ async def test_who_would_wait_too_long_for_the_pipeline_is_refused(folder: Path)
     async with serving(folder) as served:
         connection = await served.server.connect()
         async with held(served):
-            served.deployment._line.row_s = 100.0
+            served.deployment._line.before.row_s = 100.0
             first, second = await served.server.connect(), await served.server.connect()
             first.send(ask(1.0, parameters={"timeout": 3_000_000_000}))
             await until(lambda: in_line(served) == 2 * usable_cores() + 1)
@@ -321,6 +322,51 @@ async def test_who_would_wait_too_long_for_the_pipeline_is_refused(folder: Path)
         assert value((await first.reply())[2]) == 104.0
         assert 3.0 not in served.seen
         assert served.counted()["too_late"] == 2
+
+
+async def test_what_is_told_of_a_model_counts_the_line_before_its_pipeline(folder: Path) -> None:
+    """Rows, and seconds: who allows less is refused, and who allows more waits."""
+    async with serving(folder) as served:
+        deployment = served.deployment
+        assert gauges(deployment)["queue_rows"] == 0
+        async with held(served):
+            rows = in_line(served)
+            assert gauges(deployment)["queue_rows"] == deployment.waiting_rows == rows
+            deployment._line.before.row_s = 100.0
+            first = await served.server.connect()
+            first.send(ask(1.0, parameters={"timeout": 3_000_000_000}))
+            await until(lambda: in_line(served) == rows + 1)
+            now = gauges(deployment)
+            assert now["queue_rows"] == rows + 1
+            # The one who waits, by all threads; and its own.
+            predicted_s = now["predicted_wait_s"]
+            assert predicted_s == pytest.approx(100 / usable_cores() + 100, rel=0.05)
+
+            inputs = {"x": np.array([[3.0]], np.float32)}
+
+            def comes(timeout_s: float) -> asyncio.Future[Answer]:
+                return asyncio.ensure_future(
+                    deployment.infer(
+                        inputs,
+                        arrived=time.monotonic(),
+                        timeout_s=timeout_s,
+                        priority=DEFAULT_PRIORITY,
+                    )
+                )
+
+            with pytest.raises(TooLate):
+                await comes(0.95 * predicted_s)
+            waits = comes(1.05 * predicted_s)
+            await until(lambda: in_line(served) == rows + 2)
+            waits.cancel()
+        assert value((await first.reply())[2]) == 104.0
+
+
+async def test_a_slow_step_of_long_ago_is_not_predicted_for_who_comes_now(folder: Path) -> None:
+    """Nobody is there, so whoever comes is let in: there is no reason for another server."""
+    async with serving(folder) as served:
+        served.deployment._line.before.row_s = 100.0
+        assert gauges(served.deployment)["predicted_wait_s"] < 1
 
 
 async def test_who_leaves_the_line_before_a_pipeline_never_comes_to_it(folder: Path) -> None:

@@ -114,7 +114,7 @@ def test_where_nobody_waits_it_is_begun_at_once() -> None:
         await asyncio.sleep(5)
         assert told == [(1, "a")]
         assert line.rows == 0
-        assert line.row_s == pytest.approx(1 / 3)
+        assert line.before.row_s == pytest.approx(1 / 3)
 
     run(main())
 
@@ -226,7 +226,7 @@ def test_how_long_the_line_is_said_to_be(threads: int) -> None:
         for _ in range(40):  # to learn what one takes
             told.before("", line)
             await asyncio.sleep(2)
-        assert line.row_s == pytest.approx(1, rel=0.01)
+        assert line.before.row_s == pytest.approx(1, rel=0.01)
         told.clear()
         for _ in range(40):
             told.before("", line)
@@ -246,7 +246,7 @@ def test_how_long_the_line_is_said_to_be(threads: int) -> None:
 def test_who_is_more_important_waits_for_fewer() -> None:
     async def main() -> None:
         told, line = Told(), Line()
-        line.row_s = 1.0
+        line.before.row_s = 1.0
         for _ in range(10):
             told.before("", line)
         assert told.helpers.wait_s(line, 5) == pytest.approx(10)
@@ -262,7 +262,7 @@ def test_one_odd_step_is_not_believed() -> None:
     for step.took_s in [0.02] * 50 + [60.0]:
         line.observe(step)
 
-    assert line.row_s < 0.0125
+    assert line.before.row_s < 0.0125
 
 
 def test_what_goes_after_a_run_is_counted_too() -> None:
@@ -271,7 +271,7 @@ def test_what_goes_after_a_run_is_counted_too() -> None:
     async def main() -> None:
         told = Told()
         line = told.line
-        line.after_s, line.row_s = 2.0, 0.5
+        line.after.each_s, line.before.row_s = 2.0, 0.5
         for name in ("1", "2", "3"):
             told.before(name, line)
         told.after("after")
@@ -281,16 +281,38 @@ def test_what_goes_after_a_run_is_counted_too() -> None:
     run(main())
 
 
+def test_each_who_waits_is_counted_beside_his_rows() -> None:
+    async def main() -> None:
+        told, line = Told(), Line()
+        line.before.each_s, line.before.row_s = 1.0, 0.5
+        for rows in (1, 1, 2, 300):
+            told.before("", line, rows=rows)
+        # Two are with the thread, and two wait.
+        assert told.helpers.wait_s(line, 5) == pytest.approx(2 * 1.5 + 2 + 151)
+
+    run(main())
+
+
+def test_what_goes_before_and_what_goes_after_are_learned_apart() -> None:
+    line = Line()
+    for is_after, took_s in ((False, 0.25), (True, 2.0)):
+        step = Step(lambda: None, lambda _: None, line, is_after=is_after)
+        step.took_s = took_s
+        line.observe(step)
+
+    assert (line.before.predict(1), line.after.predict(1)) == (0.25, 2.0)
+
+
 def test_others_turns_take_what_their_steps_take() -> None:
     async def main() -> None:
         told, ours, lines = Told(), Line(), [Line() for _ in range(9)]
         told.before("", ours)
         told.before("", ours)
-        ours.row_s = 1.0
+        ours.before.row_s = 1.0
         for _ in range(3):
             told.before("", ours)
         for line in lines:
-            line.row_s = 0.001
+            line.before.row_s = 0.001
             for _ in range(10):
                 told.before("", line)
         assert told.helpers.wait_s(ours, 5) == pytest.approx(3 + 9 * 4 * 0.001)
