@@ -20,9 +20,10 @@ from .errors import (
 )
 from .executor import Executor, ThreadExecutor
 from .observer import BatchObserver
-from .ticket import Batch, Reply, Ticket
+from .ticket import Alike, Batch, Reply, Ticket
 
 __all__ = [
+    "Alike",
     "Batch",
     "BatchObserver",
     "Batcher",

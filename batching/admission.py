@@ -37,20 +37,25 @@ class Admission:
         if self.max_rows < 1:
             raise ValueError(f"max_rows must be at least 1, got {self.max_rows!r}")
 
+    def has_room(self, rows: int, waiting: int) -> bool:
+        """Whether `check_room` would return."""
+        return rows + waiting <= self.max_rows and not self.draining
+
     def check_room(self, rows: int, *, waiting: int, row_s: float = 0.0) -> None:
         """Return if `rows` more may wait beside the `waiting` ones; raise a `Rejected` if not.
 
         row_s: seconds that a waiting row takes to leave, for the time to come back after.
         """
+        if self.has_room(rows, waiting):
+            return
         if self.draining:
             raise Draining
-        if rows + waiting > self.max_rows:
-            if rows > self.max_rows:
-                raise TooManyRows(rows=rows, limit=self.max_rows)
-            retry_after_s = (rows + waiting - self.max_rows) * row_s
-            raise QueueFull(
-                rows=rows, waiting=waiting, limit=self.max_rows, retry_after_s=retry_after_s
-            )
+        if rows > self.max_rows:
+            raise TooManyRows(rows=rows, limit=self.max_rows)
+        retry_after_s = (rows + waiting - self.max_rows) * row_s
+        raise QueueFull(
+            rows=rows, waiting=waiting, limit=self.max_rows, retry_after_s=retry_after_s
+        )
 
     def needed_s(self, answer_s: float) -> float:
         """What a caller must allow, if the model's part of its answer takes so many seconds."""

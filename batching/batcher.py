@@ -26,7 +26,7 @@ from .parts import Apart, Divide, Rejoin, divided, rows_apart
 from .plan import Cheapest, FirstCome
 from .queue import BatchQueue
 from .slots import Slots
-from .ticket import In, Out, Reply, Ticket
+from .ticket import Alike, In, Out, Reply, Ticket
 
 # Where the event loop and a run share a core, the loop goes first: callers who must be
 # refused, and answers that are ready, wait for it. At three times the capacity a fifth as
@@ -88,7 +88,7 @@ class Batcher(Generic[In, Out]):
         self._max_rows = max_rows
         self._slot_count = len(runs)
         self._forecast = Forecast(cost, self._queue, max_rows=max_rows, slots=len(runs))
-        self._admission = Admission(max_rows=max_queue_rows)
+        self.admission = Admission(max_rows=max_queue_rows)
         self._divide, self._apart, self._rejoin = divide, apart, rejoin
         self._owns_executor = executor is None
         self._executor: Executor = executor or ThreadExecutor(len(runs), nice=RUN_NICE)
@@ -100,7 +100,7 @@ class Batcher(Generic[In, Out]):
             max_rows=max_rows,
             cost=cost,
             forecast=self._forecast,
-            admission=self._admission,
+            admission=self.admission,
             cores=cores or Cores(len(runs)),
             threads=threads,
             executor=self._executor,
@@ -183,17 +183,8 @@ class Batcher(Generic[In, Out]):
         in_time: the caller has just been told by `needed_s` that there is time for it.
         lengths: of each of its rows, if they are padded to the longest.
         """
-        now = self._clock()
-        deadline = inf if in_time else ticket.deadline
-        length = ticket.length
-        if self._apart and len(lengths) > 1:
-            length = -(-sum(lengths) // len(lengths))  # what it takes, nearly: costs are near lines
-        try:
-            self.check(ticket.rows, length, ticket.priority, deadline, now)
-        except Rejected as error:
-            self._slots.share.refused_at = now
-            self._tell("refused", ticket, error)
-            raise
+        if not (in_time and self.admission.has_room(ticket.rows, self._queue.rows)):
+            self._admit(ticket, inf if in_time else ticket.deadline, lengths)
         tickets = 1
         if ticket.rows > 1 and (parts := self._parts(ticket, lengths)):
             tickets = len(parts)
@@ -203,7 +194,35 @@ class Batcher(Generic[In, Out]):
             self._queue.put(ticket)
         if ticket.latest_start < self._alarm.at:
             self._alarm.set(ticket.latest_start)
-        self._slots.wake(now, tickets)
+        self._slots.wake(tickets)
+
+    def put_alike(
+        self, payload: In, reply: Reply[Out], arrived: float, alike: Alike, *, in_time: bool
+    ) -> Ticket[In, Out]:
+        """`ticket` and `put` in one, for a request that is like others before it."""
+        rows, key, priority, timeout_s = alike
+        alone_s, _, work_s, _ = self._forecast.shares(rows, 0)
+        deadline = arrived + timeout_s
+        ticket = Ticket(payload, reply, arrived, rows, 0, key, priority, deadline, alone_s, work_s)
+        if rows > 1 or not (in_time and self.admission.has_room(1, self._queue.rows)):
+            self.put(ticket, in_time=in_time)
+            return ticket
+        self._queue.put(ticket)
+        if deadline - alone_s < self._alarm.at:
+            self._alarm.set(deadline - alone_s)
+        self._slots.wake()
+        return ticket
+
+    def _admit(self, ticket: Ticket[In, Out], deadline: float, lengths: Sequence[int]) -> None:
+        now, length = self._clock(), ticket.length
+        if self._apart and len(lengths) > 1:
+            length = -(-sum(lengths) // len(lengths))  # what it takes, nearly: costs are near lines
+        try:
+            self.check(ticket.rows, length, ticket.priority, deadline, now)
+        except Rejected as error:
+            self._slots.share.refused_at = now
+            self._tell("refused", ticket, error)
+            raise
 
     def _parts(self, ticket: Ticket[In, Out], lengths: Sequence[int]) -> list[Ticket[In, Out]]:
         """What it is to be cut into; nothing if it rides as it is."""
@@ -225,12 +244,12 @@ class Batcher(Generic[In, Out]):
     def check(self, rows: int, length: int, priority: int, deadline: float, now: float) -> None:
         """Raise the `Rejected` that such a ticket would get now, if it would get one."""
         row_s = self._forecast.shares(1, length).work_s
-        self._admission.check_room(rows, waiting=self._queue.rows, row_s=row_s)
+        self.admission.check_room(rows, waiting=self._queue.rows, row_s=row_s)
         if deadline < inf:
             needed_s = self.needed_s(
                 rows, length, priority=priority, deadline=deadline, enough_s=deadline - now
             )
-            self._admission.check_time(needed_s=needed_s, allowed_s=deadline - now)
+            self.admission.check_time(needed_s=needed_s, allowed_s=deadline - now)
 
     def needed_s(
         self,
@@ -246,17 +265,21 @@ class Batcher(Generic[In, Out]):
         enough_s: where it is surely less than this, that is said in a rough figure, for
         a fraction of the cost.
         """
-        at_most_s = self._admission.needed_s(self._forecast.at_most_s(rows, length))
+        at_most_s = self.admission.needed_s(self._forecast.at_most_s(rows, length))
         if at_most_s <= enough_s:
             return at_most_s
         now = self._clock()
         answer_s = self._forecast.answer_s(rows, length, now, priority=priority, deadline=deadline)
         if self._forecast.idle:
             return answer_s
-        needed_s = self._admission.needed_s(answer_s)
+        needed_s = self.admission.needed_s(answer_s)
         if needed_s > enough_s > 0:
             self._slots.share.refused_at = now  # or will be, by whoever asks
         return needed_s
+
+    def at_most_s(self) -> float:
+        """More than `needed_s` would say to a request of one row, in next to no time."""
+        return self.admission.needed_s(self._forecast.beside_queue_s + self._queue.work_s)
 
     def discard(self, ticket: Ticket[In, Out]) -> None:
         """Forget a ticket whose caller has gone. What rides already goes on riding."""
@@ -264,11 +287,6 @@ class Batcher(Generic[In, Out]):
         if waited or not (ticket.batch and ticket.batch.ended_at):
             ticket.left = True
             self._tell("left", ticket)
-
-    @property
-    def turn_s(self) -> float:
-        """What a turn of the event loop takes these days, in seconds."""
-        return self._admission.turn_s
 
     @property
     def waiting_rows(self) -> int:
@@ -307,7 +325,7 @@ class Batcher(Generic[In, Out]):
 
     async def drain(self, timeout_s: float = inf) -> bool:
         """Refuse what comes, finish what is here; say whether that could be done in time."""
-        self._admission.draining = True
+        self.admission.draining = True
         if not self._slots.tasks or not (len(self._queue) or self._slots.riding):
             return True
         self._drained = asyncio.get_running_loop().create_future()
@@ -320,7 +338,7 @@ class Batcher(Generic[In, Out]):
 
     async def close(self) -> None:
         """Stop now: whoever is still here gets `Draining`. Safe to call twice."""
-        self._admission.draining = True
+        self.admission.draining = True
         for ticket in [*await self._slots.close(), *self._queue.clear()]:
             ticket.fail(Draining())
         self._rest()

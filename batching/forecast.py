@@ -44,6 +44,8 @@ class Forecast:
         self._line_s = 0.0
         """How long a slot stands in line for cores, these days, before each batch."""
         self._yields = False
+        self.beside_queue_s = self._find_shares(1, 0).own_s
+        """Of what `at_most_s` says to a request of one row: all but the work that waits."""
 
     def asks(self, slot: int, now: float) -> None:
         """The slot has somebody to run, and stands in line for cores."""
@@ -56,6 +58,7 @@ class Forecast:
         """
         self._line_s += _BELIEF * (now - self._asked_at.pop(slot) - self._line_s)
         self._yields = yields and self._line_s > _NOTHING_S
+        self._bound()
 
     def begins(self, slot: int, rows: int, length: int, now: float) -> None:
         """The slot begins a batch."""
@@ -64,11 +67,18 @@ class Forecast:
             self._longest = max(self._longest, length)
             # What runs now, and a full batch around the newcomer, take no more than this.
             self._batches_s = 2 * self.cost.cycle(self._max_rows, self._longest)
+            self._bound()
 
     def ends(self, slot: int) -> None:
         """The slot is free; what has been learned from its batch counts from now on."""
         self._free_at[slot] = -inf
         self._shares.clear()
+        self._bound()
+
+    def _bound(self) -> None:
+        if self.cost is not None:
+            own_s = self.shares(1, 0).own_s
+            self.beside_queue_s = inf if self._yields else self._batches_s + own_s
 
     def free_at(self, slot: int) -> float:
         """When the slot's batch will have ended."""

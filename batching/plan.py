@@ -14,10 +14,13 @@ In both, never so many that the most urgent one would be late.
 
 from collections.abc import Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol
 
 from .cost import CostModel
 from .ticket import Ticket
+
+_rows, _length = attrgetter("rows"), attrgetter("length")
 
 Tickets = Sequence[Ticket[Any, Any]]
 
@@ -97,7 +100,7 @@ class Cheapest:
             window = [ticket for ticket in window if self._has_time(ticket, now)] or window
         urgent = window[0]
         slack_s = (urgent.deadline - now) / _SPARE
-        if all(ticket.length == urgent.length for ticket in window):
+        if len(set(map(_length, window))) == 1:
             return self._alike(window, urgent, slack_s, now)
         group = self._in_time(self._group(window), urgent, slack_s)
         rows = sum(ticket.rows for ticket in group)
@@ -219,7 +222,10 @@ _HOPELESS = 6
 
 def fill(window: Tickets, max_rows: int) -> list[Ticket[Any, Any]]:
     """The first ticket, and of the others in their order all who still fit."""
-    riders = list(window[:1])
+    riders = list(window[: max(1, max_rows)])
+    if sum(map(_rows, riders)) == len(riders):
+        return riders  # as most are, each has one
+    del riders[1:]
     free = max_rows - sum(ticket.rows for ticket in riders)
     for ticket in window[1:]:
         if free <= 0:

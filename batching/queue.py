@@ -16,7 +16,7 @@ from typing import Generic, NamedTuple
 from .plan import Plan
 from .ticket import In, Out, Ticket
 
-_urgency = attrgetter("urgency")
+_urgency, _rows, _work_s = attrgetter("urgency"), attrgetter("rows"), attrgetter("work_s")
 
 
 class Cut(NamedTuple, Generic[In, Out]):
@@ -53,11 +53,15 @@ class BatchQueue(Generic[In, Out]):
         if lane is None:
             lane = self._lanes[ticket.priority, ticket.key] = _Lane()
             lane.append(ticket)
-        elif lane[-1].urgency <= ticket.urgency:
-            # Nearly always: callers of one model have the same patience.
-            lane.append(ticket)
         else:
-            insort(lane, ticket, key=_urgency)
+            last = lane[-1]
+            if last.deadline < ticket.deadline or (
+                last.deadline == ticket.deadline and last.arrived <= ticket.arrived
+            ):
+                # Nearly always: callers of one model have the same patience.
+                lane.append(ticket)
+            else:
+                insort(lane, ticket, key=_urgency)
         lane.work_s += ticket.work_s
         self.work_s += ticket.work_s
         self.rows += ticket.rows
@@ -131,15 +135,24 @@ class BatchQueue(Generic[In, Out]):
 
     def _cut(self, now: float) -> list[Ticket[In, Out]]:
         """The most urgent ticket and its company; empty if everybody looked at has gone."""
-        (_, key), _ = self._most_urgent()
-        lanes = sorted(
-            ((name, lane) for name, lane in self._lanes.items() if name[1] == key),
-            key=lambda item: item[0][0],
-        )
+        name, lane = self._most_urgent()
+        lanes = [(name, lane)]
+        if len(self._lanes) > 1:
+            lanes = sorted(
+                ((other, lane) for other, lane in self._lanes.items() if other[1] == name[1]),
+                key=lambda item: item[0][0],
+            )
         wanted = self.plan.window
         looked_at = [(name, lane, lane[:wanted]) for name, lane in lanes]
         window = [t for _, _, part in looked_at for t in part if not t.reply.done()][:wanted]
         riders = list(self.plan.riders(window, now)) if window else []
+        if len(lanes) == 1 and len(window) == min(wanted, len(lane)):
+            count = len(riders)
+            if riders == window[:count]:
+                # The first of a lane, as they mostly are.
+                del lane[:count]
+                self._left(name, lane, riders)
+                return riders
         leaving = set(map(id, riders))
         for name, lane, part in looked_at:
             out = [t for t in part if id(t) in leaving or t.reply.done()]
@@ -153,8 +166,8 @@ class BatchQueue(Generic[In, Out]):
         self, name: tuple[int, Hashable], lane: _Lane[In, Out], tickets: list[Ticket[In, Out]]
     ) -> None:
         """Count out tickets that have been taken from a lane."""
-        work_s = sum(ticket.work_s for ticket in tickets)
-        self.rows -= sum(ticket.rows for ticket in tickets)
+        work_s = sum(map(_work_s, tickets))
+        self.rows -= sum(map(_rows, tickets))
         lane.work_s -= work_s
         self.work_s -= work_s
         if not lane:

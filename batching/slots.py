@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Generic
 
 from .admission import Admission
@@ -32,6 +33,8 @@ QUIET_TURNS = 2
 # between two batches: the next one is handed to the thread before the last one ends.
 AHEAD_FROM_S = 1e-3
 _AHEAD_TURNS = 3
+
+_rows, _length, _payload = attrgetter("rows"), attrgetter("length"), attrgetter("payload")
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,8 @@ class Slots(Generic[In, Out]):
         self._ahead = ahead and len(runs) == 1 and cost is not None and not cost.by_length
         self._clock = clock
         self._tell, self._refuse, self._rest = tell, refuse, rest
+        self._full = self._enough()
+        """The same for as long as no batch has ended: it is looked at for every ticket."""
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: list[asyncio.Task[None]] = []
         self._running: _Ride[In, Out] | None = None
@@ -123,15 +128,15 @@ class Slots(Generic[In, Out]):
 
     # --- the queue has changed
 
-    def wake(self, now: float, tickets: int = 1) -> None:
+    def wake(self, tickets: int = 1) -> None:
         """Somebody has begun to wait, or several tickets at once."""
         if self._idle:
             for _ in range(min(tickets, len(self._idle))):
                 idle = self._idle.popleft()
                 if not idle.done():
                     idle.set_result(None)
-        elif self._ahead and self._queue.rows >= self._enough():
-            self._send_ahead(now)
+        elif self._ahead and self._queue.rows >= self._full and not self._next:
+            self._send_ahead(self._clock())
 
     def _enough(self) -> int:
         """Rows that fill a batch."""
@@ -207,8 +212,8 @@ class Slots(Generic[In, Out]):
     ) -> _Ride[In, Out] | None:
         """Begin to run a batch, at an instant that may be a little ahead."""
         batch = Batch(
-            rows=sum(ticket.rows for ticket in riders),
-            length=max(ticket.length for ticket in riders),
+            rows=sum(map(_rows, riders)),
+            length=max(map(_length, riders)),
             cut_at=now,
         )
         if batch.length:
@@ -219,7 +224,7 @@ class Slots(Generic[In, Out]):
             for ticket in riders:
                 ticket.batch = batch
             self._tell("batch_cut", batch, riders)
-            payloads = [ticket.payload for ticket in riders]
+            payloads = list(map(_payload, riders))
             report = self._executor.run(partial(run_isolated, self._runs[slot], payloads))
             return _Ride(riders, batch, report)
         except Exception as error:
@@ -258,6 +263,7 @@ class Slots(Generic[In, Out]):
             self._cost.observe(batch.rows, batch.length, batch.run_s)
             if began is not None:
                 self._cost.observe_cycle(batch.rows, batch.run_s, batch.ended_at - began)
+            self._full = self._enough()
         self._forecast.ends(slot)
         if self._next:
             following = self._next.batch

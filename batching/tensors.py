@@ -124,6 +124,9 @@ def split(outputs: Tensors, rows: Sequence[int]) -> list[Tensors]:
             raise WrongRows(name=name, rows=total, shape=output.shape)
     if len(rows) == 1:
         return [outputs]
+    if len(outputs) == 1 and rows == [1] * total:
+        [(name, output)] = outputs.items()
+        return [{name: row} for row in output[:, np.newaxis]]
     pieces: list[Tensors] = []
     start = 0
     for count in rows:

@@ -7,7 +7,7 @@ caller, and there is no table of ids that could name somebody else.
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from math import inf
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -45,6 +45,15 @@ class Batch:
     def padding(self) -> float:
         """The share of its work that was padding, 0 to 1."""
         return 1 - self.work / (self.rows * self.length) if self.work and self.length else 0.0
+
+
+class Alike(NamedTuple):
+    """What the tickets of requests have in common that differ in their payloads only."""
+
+    rows: int
+    key: Hashable
+    priority: int
+    timeout_s: float
 
 
 @dataclass(slots=True, eq=False)

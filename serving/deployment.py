@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple
 
 from batching import (
@@ -25,10 +26,10 @@ from batching.tensors import apart, batched, divide, rejoin
 from models import Checked, Model, Signature, Tensors
 from models.pipeline import Prepared
 
+from .familiar import Familiars
 from .helpers import Helpers, Line, Step, Then
 from .observe.statistics import ModelStatistics
 from .observe.tracing import Both, Trace, TracedBatches, Tracer
-from .protocol import Envelope, InferRequest, envelope_of
 from .settings import Settings
 from .wire_form import model_outputs
 
@@ -40,8 +41,6 @@ DEFAULT_PRIORITY = 5
 # or so many times what the request takes alone, whichever is more.
 PATIENCE_S = 10.0
 PATIENCE = 3
-
-MAX_FAMILIAR = 256
 
 
 class Answer(NamedTuple):
@@ -82,8 +81,7 @@ class Deployment:
         self.default_patience_s = self.patience_s()
         """Of a request of one row."""
         self.outputs = model_outputs(model)
-        self.familiar: dict[Hashable, tuple[Envelope, Checked]] = {}
-        """What is known of requests that come again and again."""
+        self.familiar = Familiars(self.signature.check, _known)
         self._helpers = helpers
         self._line = Line()
         self.tracer = tracer
@@ -107,6 +105,8 @@ class Deployment:
             observer=observer,
             clock=time.monotonic,
         )
+
+        self.admission = self.batcher.admission
 
     def _apart(self) -> Apart[Tensors] | None:
         """How rows of moving lengths are told apart, where they may be."""
@@ -138,6 +138,10 @@ class Deployment:
         return line_s + self.batcher.needed_s(
             priority=priority, deadline=deadline, enough_s=enough_s
         )
+
+    def at_most_s(self) -> float:
+        """More than `needed_s` would say, in next to no time."""
+        return inf if self._line.rows else self.batcher.at_most_s()
 
     @property
     def predicted_wait_s(self) -> float:
@@ -315,44 +319,25 @@ class Deployment:
         timeout_s: float | None,
         priority: int,
         trace: Trace | None = None,
-        checked: Checked | None = None,
         length: int = 0,
         lengths: Sequence[int] = (),
-        in_time: bool = False,
     ) -> Ticket[Tensors, Tensors]:
         """`infer` for a caller with a reply of its own, who also sees to what goes around it.
 
         inputs: the model's own; `prepare` makes them where something goes before it. The reply
         gets the model's outputs; `finish` makes the caller's of them where it `finishes`.
-        checked: of inputs that differ in nothing but their elements from some that were checked.
         length, lengths: see Prepared.
-        in_time: a first look has just said that there is time for a request of one row.
         Raises what `infer` raises before anything waits; everything later goes to the reply.
         """
-        if checked is None:
-            try:
-                checked = self.model.runtime.signature.check(inputs)
-            except Exception as error:
-                self.statistics.failed(error)
-                raise
+        try:
+            checked = self.model.runtime.signature.check(inputs)
+        except Exception as error:
+            self.statistics.failed(error)
+            raise
         ticket = self._ticket(inputs, checked, length, arrived, timeout_s, priority, reply)
         ticket.trace = trace
-        self.batcher.put(ticket, in_time=in_time and ticket.rows == 1, lengths=lengths)
+        self.batcher.put(ticket, lengths=lengths)
         return ticket
-
-    def remember(
-        self, of: Hashable, body: bytes, json_length: int | None, request: InferRequest
-    ) -> None:
-        """Learn what a request that was all right has around its numbers.
-
-        of: by what those are known that are likely to have the same.
-        """
-        envelope = envelope_of(body, json_length, request)
-        if envelope is None:
-            return
-        if len(self.familiar) >= MAX_FAMILIAR:
-            self.familiar.clear()
-        self.familiar[of] = envelope, self.signature.check(request.inputs)
 
     def _ticket(
         self,

@@ -146,8 +146,8 @@ class Door(HttpToolsProtocol):
 
     def _again(self, known: Known, data: bytes) -> bool:
         """Take a request whose head is known; False where it is not, or has another meaning now."""
-        at = known.body_at(data)
-        if not at or len(data) - at > self._max_body_bytes:
+        at, size = known.body_at(data), len(data)
+        if not at or size - at > self._max_body_bytes:
             return False
         try:
             deployment = self._inference.deployment(*known.target)
@@ -155,14 +155,16 @@ class Door(HttpToolsProtocol):
             return False  # the long way says what is wrong
         if deployment.tracer is not None:
             return False
-        timeout_s = known.head.timeout_s
-        small = len(data) <= PEEK_BYTES
+        head = known.head
+        timeout_s, small = head.timeout_s, size <= PEEK_BYTES
         # Its bytes came while the last turn of the loop went on.
-        arrived = self._loop.time() - deployment.batcher.turn_s / 2
+        arrived = self._loop.time() - deployment.admission.turn_s / 2
         patience_s = deployment.default_patience_s if timeout_s is None else timeout_s
         now = time.monotonic()
         left_s = patience_s - (now - arrived)
-        needed_s = deployment.needed_s(left_s, now, DEFAULT_PRIORITY if small else 0)
+        # Mostly a figure that is surely too large will do, and costs next to nothing.
+        if (needed_s := deployment.at_most_s()) > left_s:
+            needed_s = deployment.needed_s(left_s, now, DEFAULT_PRIORITY if small else 0)
         if needed_s > left_s and not (small and says_more(data, timeout_s)):
             # Of all that this server does under overload, this is the most.
             state = self._state
@@ -174,12 +176,10 @@ class Door(HttpToolsProtocol):
         self._resting_since = None
         self._free = False
         self._misses = 0
-        exchange = Exchange(
-            self, deployment, known.head, target=known.target, keep_alive=True, arrived=arrived
-        )
+        exchange = Exchange(self, deployment, head, arrived)
         self.cycle = exchange  # type: ignore[assignment]
         # What was asked for a better priority than it has says nothing.
-        exchange.begin_again(known, data[at:], in_time=small and needed_s <= left_s)
+        exchange.begin_again(known, data, at, in_time=small and needed_s <= left_s)
         return True
 
     def _remember(self, data: bytes) -> None:
@@ -229,7 +229,7 @@ class Door(HttpToolsProtocol):
             super().on_message_complete()
             return
         self._reading = None
-        if exchange.keep_alive and self.url:
+        if exchange.keep_alive and self.url and exchange.target:
             self._last = (self._ended, exchange.target, exchange.head)
         if not exchange.response_complete:
             exchange.begin(bytes(exchange.body))
@@ -256,22 +256,17 @@ class Door(HttpToolsProtocol):
             and self.parser.get_http_version() != "1.0"
             and self.parser.should_keep_alive()
         )
-        arrived = self.loop.time() - deployment.batcher.turn_s / 2
+        arrived = self.loop.time() - deployment.admission.turn_s / 2
         trace = None
         if deployment.tracer is not None:
             trace = deployment.tracer.request(
                 self.headers, model=deployment.name, version=deployment.version, arrived=arrived
             )
-        return Exchange(
-            self,
-            deployment,
-            head,
-            target=target,
-            keep_alive=keep_alive,
-            arrived=arrived,
-            refusal=first_look(deployment, head, arrived)[0],
-            trace=trace,
-        )
+        exchange = Exchange(self, deployment, head, arrived)
+        exchange.target, exchange.keep_alive, exchange.trace = target, keep_alive, trace
+        exchange.refusal = first_look(deployment, head, arrived)[0]
+        exchange.body = bytearray()
+        return exchange
 
     # --- what is no request
 
@@ -300,6 +295,16 @@ class Door(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def answer(self, exchange: Exchange, timing: bytes, body: bytes) -> None:
+        """`finish` with JSON for a caller who stays: what most answers are, in one step."""
+        exchange.end()
+        state, preface = self._state, self._preface
+        if state.default_headers is not preface.headers:
+            preface.renew(state)
+        write, ok = self._write, preface.ok
+        write(b"%b%b\r\ncontent-length: %d\r\n\r\n%b" % (ok, timing, len(body), body))
+        self.on_response_complete()
+
     def compress(self, exchange: Exchange, reply: Reply, accepted: Accepted) -> None:
         """Finish with a large answer that its caller can read compressed: that takes a task."""
         task = self.loop.create_task(self._compress(exchange, reply, accepted))
@@ -314,14 +319,17 @@ class Door(HttpToolsProtocol):
         self.finish(exchange, reply)
 
     def on_response_complete(self) -> None:
-        if self.pipeline or self.flow.read_paused:
+        flow, cycle = self.flow, self.cycle
+        if self.pipeline or flow.read_paused:
             super().on_response_complete()
             self._see_whether_free()
             return
-        self._see_whether_free()
-        self.server_state.total_requests += 1
+        self._free = not flow.write_paused and (cycle is None or cycle.response_complete)
+        self._state.total_requests += 1
         if not self.transport.is_closing():
-            self._rest()
+            self._resting_since = self._loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._rest()
 
     def _see_whether_free(self) -> None:
         self._free = (
@@ -341,12 +349,10 @@ class Door(HttpToolsProtocol):
     # --- an idle connection is closed after a time; uvicorn sets a timer for every request
 
     def _rest(self) -> None:
-        """Nothing is under way: from now on the connection is idle."""
-        self._resting_since = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        """Nothing is under way, for the first time: from now on there is a timer."""
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def _unset_keepalive_if_required(self) -> None:
         # The timer goes on, for the next rest, which mostly begins before it ends.

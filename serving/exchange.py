@@ -1,18 +1,20 @@
 """One inference request that is answered without a task: from its head to its answer."""
 
+import time
 from typing import TYPE_CHECKING
 
 from batching import Ticket, TooLate
-from models import Checked, Tensors
+from models import Tensors
 from models.pipeline import Prepared
 
-from .deployment import Answer, Deployment
+from .deployment import Deployment
 from .errors import reply_to
-from .gate import Head, answer_with, says_more
+from .gate import Head, reply_with, says_more
 from .helpers import Step
 from .observe.tracing import Trace
 from .preface import Known
-from .protocol import InferRequest, InvalidRequest, decode
+from .protocol import InferRequest, InvalidRequest, decode, encode
+from .timing import server_timing
 
 if TYPE_CHECKING:
     from .door import Door
@@ -47,22 +49,7 @@ class Exchange:
         "trace",
     )
 
-    def __init__(
-        self,
-        door: "Door",
-        deployment: Deployment,
-        head: Head,
-        *,
-        target: tuple[str, str | None],
-        keep_alive: bool,
-        arrived: float,
-        refusal: TooLate | None = None,
-        trace: Trace | None = None,
-    ) -> None:
-        """
-        refusal: what a first look at the head has said, if it said no.
-        trace: where there is a tracer, and it follows this request.
-        """
+    def __init__(self, door: "Door", deployment: Deployment, head: Head, arrived: float) -> None:
         self._door = door
         self._deployment = deployment
         self.head = head
@@ -71,13 +58,15 @@ class Exchange:
         self._ticket: Ticket[Tensors, Tensors] | None = None
         self._finishing = False
         self._step: Step | None = None
-        self.body = bytearray()
-        self.target = target
-        self.keep_alive = keep_alive
+        self.body: bytes | bytearray = b""
+        self.target: tuple[str, str | None] | None = None
+        self.keep_alive = True
         self.disconnected = False
         self.response_complete = False
-        self.refusal = refusal
-        self.trace = trace
+        self.refusal: TooLate | None = None
+        """What a first look at the head has said, if it said no."""
+        self.trace: Trace | None = None
+        """Where there is a tracer, and it follows this request."""
 
     # --- what uvicorn's protocol looks at
 
@@ -140,18 +129,30 @@ class Exchange:
         ticket, request = self._ticket, self._request
         assert ticket is not None
         assert request is not None
-        batch = ticket.batch
-        waited_s = batch.cut_at - ticket.arrived if batch else 0.0
+        began = time.monotonic()
         try:
-            reply = answer_with(self._deployment, request, Answer(outputs, waited_s, batch))
+            deployment = self._deployment
+            body, json_length = encoded = encode(
+                deployment.name,
+                deployment.version,
+                request,
+                outputs,
+                deployment.outputs,
+            )
         except Exception as error:
             self.fail(error)
             return
+        timing = None
+        if (batch := ticket.batch) is not None:
+            waited_s = batch.cut_at - ticket.arrived
+            timing = server_timing(batch, waited_s, time.monotonic() - began)
         accepted = self.head.accepted
-        if accepted is not None and accepted.wanted_for(len(reply.body)):
-            self._door.compress(self, reply, accepted)
+        if accepted is not None and accepted.wanted_for(len(body)):
+            self._door.compress(self, reply_with(encoded, timing), accepted)
+        elif timing is None or json_length is not None or not self.keep_alive:
+            self._door.finish(self, reply_with(encoded, timing))
         else:
-            self._door.finish(self, reply)
+            self._door.answer(self, timing, body)
 
     def set_exception(self, error: BaseException, /) -> None:
         if not isinstance(error, Exception):
@@ -181,7 +182,7 @@ class Exchange:
             self.trace = None
         del self._deployment  # it goes, if it was replaced, with the last request that holds it
         self._ticket = self._request = self._step = None
-        self.body = bytearray()
+        self.body = b""
 
     # --- the way of the request
 
@@ -195,7 +196,7 @@ class Exchange:
             request = self._request = decode(body, self.head.json_length)
             self._deployment.outputs.check(request)
             if self._deployment.model.pipeline is None:
-                self._put(request, None)
+                self._put(request)
             else:
                 self._prepare(request)
         except InvalidRequest as error:
@@ -203,28 +204,25 @@ class Exchange:
         except Exception as error:
             self.fail(error)
 
-    def begin_again(self, known: Known, body: bytes, *, in_time: bool) -> None:
+    def begin_again(self, known: Known, data: bytes, at: int, *, in_time: bool) -> None:
         """`begin` for a body behind a head that is known: what is around its numbers may be too.
 
+        data, at: the request, and where its body begins.
         in_time: a first look has just said that there is time for a request that says nothing more.
         """
         deployment = self._deployment
-        if deployment.model.pipeline is not None:
-            self.begin(body)
-            return
         familiar = deployment.familiar.get(known)
         if familiar is None:
-            self.begin(body)
-            if known.lessons < _LESSONS and (request := self._request) is not None:
-                known.lessons += 1
-                deployment.remember(known, body, self.head.json_length, request)
+            self._learn(known, data[at:])
             return
-        envelope, checked = familiar
+        envelope, alike, more = familiar
         try:
-            request = self._request = envelope.opened(body)
-            if request is not None:
-                more = request.timeout_s is not None or request.priority
-                self._put(request, checked, in_time=in_time and not more)
+            inputs = envelope.opened(data, at)
+            if inputs is not None:
+                self._request = envelope.like
+                self._ticket = deployment.batcher.put_alike(
+                    inputs, self, self._arrived, alike, in_time=in_time and not more
+                )
                 return
         except InvalidRequest as error:
             self.turn_away(error)
@@ -232,7 +230,19 @@ class Exchange:
         except Exception as error:
             self.fail(error)
             return
+        self.begin(data[at:])
+
+    def _learn(self, known: Known, body: bytes) -> None:
+        """`begin`, and see whether what is around the body's numbers is likely to come again."""
+        deployment, head = self._deployment, self.head
         self.begin(body)
+        request = self._request
+        if request is None or known.lessons >= _LESSONS or deployment.model.pipeline is not None:
+            return
+        known.lessons += 1
+        deployment.familiar.learn(
+            known, body, head.json_length, request, head.timeout_s, deployment.patience_s
+        )
 
     def _prepare(self, request: InferRequest) -> None:
         timeout_s = request.timeout_s
@@ -257,18 +267,11 @@ class Exchange:
             self.turn_away(prepared)
             return
         try:
-            self._put(request, None, prepared)
+            self._put(request, prepared)
         except Exception as error:
             self.fail(error)
 
-    def _put(
-        self,
-        request: InferRequest,
-        checked: Checked | None,
-        prepared: Prepared | None = None,
-        *,
-        in_time: bool = False,
-    ) -> None:
+    def _put(self, request: InferRequest, prepared: Prepared | None = None) -> None:
         timeout_s = request.timeout_s
         self._ticket = self._deployment.put(
             prepared.tensors if prepared else request.inputs,
@@ -277,8 +280,6 @@ class Exchange:
             timeout_s=self.head.timeout_s if timeout_s is None else timeout_s,
             priority=request.priority,
             trace=self.trace,
-            checked=checked,
             length=prepared.length if prepared else 0,
             lengths=prepared.lengths if prepared else (),
-            in_time=in_time,
         )

@@ -9,8 +9,9 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 from batching import TooLate
@@ -20,7 +21,7 @@ from .deployment import DEFAULT_PRIORITY, Answer, Deployment
 from .engine import Engine
 from .errors import BodyTooLarge, Reply, UnsupportedEncoding, reply_to
 from .observe.tracing import followed
-from .protocol import InferRequest, InvalidRequest, decode, decode_raw, encode
+from .protocol import Encoded, InferRequest, InvalidRequest, decode, decode_raw, encode
 from .protocol.compression import Accepted, Coding, accepted, content_coding
 from .timing import server_timing
 from .wire_form import raw_inputs
@@ -45,7 +46,8 @@ WATCH_FROM_S = 0.25
 PEEK_BYTES = 65536
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Head:
     """What a request's headers say."""
 
     json_length: int | None
@@ -97,12 +99,8 @@ class Inference:
     """One inference request over ASGI, from its head to the last byte of its answer."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.deployment = engine.deployment
         self.max_body_bytes = engine.settings.max_body_bytes
-
-    def deployment(self, name: str, version: str | None) -> Deployment:
-        """What answers for this model; raises ModelNotFound or ModelNotReady."""
-        return self._engine.deployment(name, version)
 
     async def answer(
         self, name: str, version: str | None, scope: Message, receive: Receive, send: Send
@@ -122,7 +120,7 @@ class Inference:
         self, name: str, version: str | None, headers: Headers, receive: Receive
     ) -> Reply:
         arrived = time.monotonic()
-        deployment = self._engine.deployment(name, version)
+        deployment = self.deployment(name, version)
         try:
             head = self._head(headers)
         except (InvalidRequest, BodyTooLarge, UnsupportedEncoding) as error:
@@ -161,7 +159,15 @@ class Inference:
                 trace=trace,
             )
             answer = await (call if needed_s < WATCH_FROM_S else _while_there(call, receive))
-            reply = answer_with(deployment, request, answer)
+            began = time.monotonic()
+            encoded = encode(
+                deployment.name, deployment.version, request, answer.outputs, deployment.outputs
+            )
+            timing = None
+            if answer.batch is not None:
+                encode_s = time.monotonic() - began
+                timing = server_timing(answer.batch, answer.waited_s, encode_s)
+            reply = reply_with(encoded, timing)
             return reply if head.accepted is None else await compressed(reply, head.accepted)
 
     async def _decoded(self, body: bytes, head: Head, deployment: Deployment) -> InferRequest:
@@ -260,18 +266,14 @@ def says_more(body: bytes, timeout_s: float | None) -> bool:
     )
 
 
-def answer_with(deployment: Deployment, request: InferRequest, answer: Answer) -> Reply:
-    """The reply that brings a model's outputs, in the form that was asked for."""
-    began = time.monotonic()
-    # What else is known of the outputs matters only to who asks for something of them.
-    model = deployment.outputs if request.outputs else None
-    encoded = encode(deployment.name, deployment.version, request, answer.outputs, model)
+def reply_with(encoded: Encoded, timing: bytes | None) -> Reply:
+    """The reply that brings them. timing: see `server_timing`."""
     if encoded.json_length is None:
         headers = [_JSON]
     else:
         length = b"%d" % encoded.json_length
         headers = [_BINARY, (b"inference-header-content-length", length)]
-    if timing := server_timing(answer, time.monotonic() - began):
+    if timing is not None:
         headers.append((b"server-timing", timing))
     return Reply(200, encoded.body, headers)
 

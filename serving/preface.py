@@ -39,10 +39,10 @@ class Known:
 
     def body_at(self, data: bytes) -> int:
         """Where the body begins in a whole request; 0 if its head, or its length, is another."""
-        first = len(self.before)
+        first, behind = len(self.before), self.behind
         end = data.find(b"\r", first)
-        at = end + len(self.behind)
-        if data.startswith(self.behind, end) and data[first:end] == b"%d" % (len(data) - at):
+        at = end + len(behind)
+        if data.startswith(behind, end) and data[first:end] == b"%d" % (len(data) - at):
             return at
         return 0
 
@@ -62,8 +62,10 @@ class Preface:
     """What many replies have in common, as bytes. It is made anew when uvicorn's clock moves."""
 
     def __init__(self) -> None:
-        self._headers: object = None
-        self._text = b""
+        self.headers: object = None
+        """What uvicorn has for every reply: while it is this, what was made of it is good."""
+        self.ok = self._text = b""
+        """The beginning of an answer with JSON, up to what `server_timing` says."""
         self._refusals: dict[tuple[float, int], bytes] = {}
         """Whole replies: by what is allowed, and how many sixteenths of it would be needed."""
         self._known: dict[tuple[bytes, bytes], Known] = {}
@@ -76,11 +78,19 @@ class Preface:
 
     def of(self, state: ServerState) -> bytes:
         """The headers of every reply."""
-        if state.default_headers is not self._headers:
-            self._headers = state.default_headers
-            self._text = b"".join(b"%b: %b\r\n" % header for header in state.default_headers)
-            self._refusals = {}
+        if state.default_headers is not self.headers:
+            self.renew(state)
         return self._text
+
+    def renew(self, state: ServerState) -> None:
+        """Make everything anew."""
+        self.headers = state.default_headers
+        self._text = text = b"".join(b"%b: %b\r\n" % header for header in state.default_headers)
+        self.ok = b"%b%bcontent-type: application/json\r\nserver-timing: " % (
+            STATUS_LINE[200],
+            text,
+        )
+        self._refusals = {}
 
     def refusal(self, state: ServerState, needed_s: float, allowed_s: float) -> bytes:
         """A whole reply to who would be late."""

@@ -208,7 +208,10 @@ class InferenceService(GRPCInferenceServiceServicer):
             response = messages.encode(
                 deployment.name, deployment.version, request, answer.outputs, deployment.outputs
             )
-            return response, server_timing(answer, time.monotonic() - began)
+            if answer.batch is None:
+                return response, None
+            encode_s = time.monotonic() - began
+            return response, server_timing(answer.batch, answer.waited_s, encode_s)
 
 
 async def refuse(context: Context, error: Exception) -> NoReturn:

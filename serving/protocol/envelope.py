@@ -21,7 +21,7 @@ MAX_BYTES = 8192
 
 _BRACKETS = re.compile(rb"[][]")
 _NUMBERS = frozenset("fiu")
-_FLOATS = frozenset({"FP32", "FP64"})
+_FLOATS = {name: DTYPES[name] for name in ("FP32", "FP64")}
 
 
 class _Place(NamedTuple):
@@ -49,47 +49,43 @@ class Envelope:
     """The input whose numbers are in the JSON between the two; None where all are behind it."""
     places: Sequence[_Place]
     like: InferRequest
+    """What else the request says; it has no inputs."""
 
-    def opened(self, body: bytes) -> InferRequest | None:
-        """What `decode` would make of the body; None if it has not the same envelope.
+    def opened(self, data: bytes, at: int = 0) -> dict[str, Array] | None:
+        """The inputs that `decode` would find in the body; None if its envelope is another one.
 
+        data: what ends with the body. at: where that begins.
         Raises InvalidRequest, as `decode` does, for numbers that do not fit.
         """
-        if not body.startswith(self.before):
+        if not data.startswith(self.before, at):
             return None
-        if numbers := self.numbers:
-            if not body.endswith(self.behind):
-                return None
-            try:
-                data = simdjson.Parser().parse(body[numbers.first : len(body) - numbers.end])
-            except (ValueError, RuntimeError):
-                return None
-            # Where it is an array by itself, it is one where it stands, and no more than that.
-            if type(data) is not simdjson.Array:
-                return None
-            where, name, datatype, shape, _, _ = numbers
-            tensor = floats(data, DTYPES[datatype], shape) if datatype in _FLOATS else None
-            if tensor is None:
-                tensor = from_json(where, datatype, shape, data)
-            inputs = {name: tensor}
-        else:
-            if len(body) != self.size:
-                return None
-            binary = memoryview(body)
-            inputs = {
-                name: tensor_from_bytes(where, datatype, shape, binary[first:end])
-                for where, name, datatype, shape, first, end in self.places
-            }
-        like = self.like
-        return InferRequest(
-            inputs,
-            like.id,
-            like.outputs,
-            like.binary_outputs,
-            like.parameters,
-            like.timeout_s,
-            like.priority,
-        )
+        numbers = self.numbers
+        if numbers is None:
+            return self._cut(memoryview(data)[at:])
+        if not data.endswith(self.behind):
+            return None
+        where, name, datatype, shape, first, end = numbers
+        try:
+            array = simdjson.Parser().parse(data[at + first : len(data) - end])
+        except (ValueError, RuntimeError):
+            return None
+        # Where it is an array by itself, it is one where it stands, and no more than that.
+        if type(array) is not simdjson.Array:
+            return None
+        tensor = None
+        if (dtype := _FLOATS.get(datatype)) is not None:
+            tensor = floats(array, dtype, shape)
+        if tensor is None:
+            tensor = from_json(where, datatype, shape, array)
+        return {name: tensor}
+
+    def _cut(self, body: memoryview) -> dict[str, Array] | None:
+        if len(body) != self.size:
+            return None
+        return {
+            name: tensor_from_bytes(where, datatype, shape, body[first:end])
+            for where, name, datatype, shape, first, end in self.places
+        }
 
 
 def envelope_of(body: bytes, json_length: int | None, request: InferRequest) -> Envelope | None:

@@ -1,6 +1,8 @@
 from math import inf
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from batching import CostModel, Sample
 from batching.cost import LOOP_S
@@ -95,7 +97,7 @@ def test_who_yields_the_cores_to_others_counts_the_line_for_them():
 
     # 0.1 s before the batch that is next, and before each of the two that wait.
     assert forecast.answer_s(1, 0, now=100.0) == pytest.approx(before_s + 0.3, rel=0.02)
-    assert forecast.at_most_s(1, 0) == inf
+    assert forecast.at_most_s(1, 0) == forecast.beside_queue_s == inf
     forecast.asks(0, 200.0)
     standing_s = forecast.answer_s(1, 0, now=201.0)
     assert standing_s == pytest.approx(before_s + 0.5 + 0.2, rel=0.02)
@@ -110,3 +112,25 @@ def test_for_others_the_line_is_no_reason_to_refuse():
 
     assert forecast.answer_s(1, 0, now=100.0) == before_s
     assert forecast.at_most_s(1, 0) == bound_s
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["begins", "ends", "gets"]), st.integers(1, 64), st.booleans())
+    )
+)
+def test_what_is_ready_for_a_request_of_one_row_is_its_bound(events):
+    forecast = forecast_of(waiting=20)
+    waiting_s = 20 * forecast.shares(1, 0).work_s
+    for now, (event, rows, yields) in enumerate(events):
+        if event == "begins":
+            forecast.begins(0, rows, 0, now)
+        elif event == "ends":
+            forecast.cost.observe(rows, 0, 0.001 * rows)
+            forecast.ends(0)
+        else:
+            forecast.asks(0, now - 0.5)
+            forecast.gets(0, now, yields=yields)
+        waits_s = forecast.at_most_s(1, 0) - forecast.beside_queue_s
+        assert forecast.beside_queue_s == inf or waits_s == pytest.approx(waiting_s)
