@@ -5,6 +5,13 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+from tests.support.wire import patient
+
+# A property fails for what it finds, and never for how long a machine took to try it.
+settings.register_profile("patient", patient)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True, scope="session")

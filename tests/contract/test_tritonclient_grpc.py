@@ -180,8 +180,10 @@ async def test_many_at_one_time_each_get_their_own(server):
 
 async def test_beyond_what_may_wait_callers_are_told_to_come_back(tmp_path):
     """Lesson 16."""
-    path = onnx_models.heavy(tmp_path / "slow.onnx")
-    with serving(path, "--grpc-port", free_port(), "--max-queue-rows", "2") as server:
+    onnx_models.heavy(tmp_path / "slow" / "1" / "model.onnx", layers=480)
+    # One request a run, and one run at a time however many cores there are: each run takes all.
+    (tmp_path / "slow" / "model.toml").write_text("batching = false\nthreads = 1024\n")
+    with serving(tmp_path, "--grpc-port", free_port(), "--max-queue-rows", "2") as server:
         async with triton_aio.InferenceServerClient(server.grpc) as client:
             row = tensor("x", np.ones((1, 1024), np.float32), module=triton_aio)
             got = await asyncio.gather(

@@ -28,7 +28,8 @@ RULES = FOLDER / "jitney.rules.yml"
 LONGEST_S = 120.0
 """For every query to have data. It takes some seconds on a machine with nothing else to do."""
 WATCHED_S = 60.0
-"""How long the server is scraped under load; whatever has data must have it in the end too."""
+"""How long the server is scraped under load; what a rule or the dashboard reads must have data
+in the end too."""
 SCRAPE_S = 2
 PAUSE_S, GENTLE_PAUSE_S = 0.01, 0.5
 """Between two requests of a caller: while all that can happen is made to happen, and then."""
@@ -151,7 +152,9 @@ def test_a_real_prometheus_has_data_for_every_rule_and_every_query(tmp_path: Pat
         # The machine is others' too: the rest of the minute takes a small share of it.
         load.pause_s = GENTLE_PAUSE_S
         time.sleep(max(0.0, began + WATCHED_S - time.monotonic()))
-        assert not missing(wanted)
+        # What the load has made to happen is rare under such a load, and may be over.
+        lasting = {where: one for where, one in wanted.items() if not where.startswith("load, ")}
+        assert not missing(lasting)
 
         for rule in running.rules():
             assert rule["health"] == "ok", rule
@@ -224,10 +227,12 @@ def assert_agrees(running: Prometheus, server: Server) -> None:
 def many_models(folder: Path) -> Path:
     """One that takes long and has little room; one whose cost is in its values, which nobody can
     foresee; one that fails for some; one of padded text."""
-    onnx_models.heavy(folder / "busy" / "1" / "model.onnx")
-    (folder / "busy" / "model.toml").write_text("batching = false\nmax_queue_rows = 16\n")
+    # One run at a time however many cores there are, so that others wait: each run takes all.
+    alone = "batching = false\nthreads = 1024\n"
+    onnx_models.heavy(folder / "busy" / "1" / "model.onnx", layers=240)
+    (folder / "busy" / "model.toml").write_text(alone + "max_queue_rows = 4\n")
     onnx_models.rounds(folder / "rounds" / "1" / "model.onnx")
-    (folder / "rounds" / "model.toml").write_text("batching = false\n")
+    (folder / "rounds" / "model.toml").write_text(alone)
     onnx_models.gatherer(folder / "table" / "1" / "model.onnx")
     text_models.encoder(folder / "text" / "1" / "model.onnx")
     text_models.tokenizer(folder / "text" / "tokenizer.json")

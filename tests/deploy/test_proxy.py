@@ -150,7 +150,7 @@ async def test_a_replica_that_is_killed_takes_no_request_with_it(model: Path) ->
 
 async def test_a_replica_that_is_stopped_is_left_before_it_stops(model: Path) -> None:
     """SIGTERM, lesson 20: the proxy has noticed before the server accepts no more."""
-    async with replicas(model, "--lame-duck", "2") as both, Load(both.proxy) as load:
+    async with replicas(model, "--lame-duck", "6") as both, Load(both.proxy) as load:
         for round_ in range(ROUNDS):
             await load.more(50 * CALLERS)
             stopped = both.servers[round_ % 2].process

@@ -6,6 +6,7 @@ Nothing is installed or measured here: that takes minutes and a machine of one's
 import ast
 import asyncio
 import json
+import os
 import runpy
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ PEERS = FOLDER / "peers"
 SOURCES = sorted(
     path for folder in ("peers", "report", "soak") for path in (FOLDER / folder).rglob("*.py")
 )
+CORE = str(min(os.sched_getaffinity(0)))
 NAMES = sorted(path.parent.name for path in PEERS.glob("*/requirements.txt"))
 
 
@@ -299,7 +301,7 @@ def test_a_server_ends_with_all_that_it_started(scripts: None, tmp_path: Path) -
     )
     with running(
         [sys.executable, "-c", code],
-        core="0",
+        core=CORE,
         log=tmp_path / "log",
         answers=lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()),
     ) as server:
@@ -320,7 +322,7 @@ def test_a_server_that_ends_at_once_is_named(scripts: None, tmp_path: Path) -> N
     command = [sys.executable, "-c", "raise SystemExit('no model')"]
     with (
         pytest.raises(NotServing, match="ended with 1:\nno model"),
-        running(command, core="0", log=tmp_path / "log", answers=lambda: False),
+        running(command, core=CORE, log=tmp_path / "log", answers=lambda: False),
     ):
         pass
 

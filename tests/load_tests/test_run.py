@@ -33,10 +33,11 @@ def test_make_load_does_what_it_says(tmp_path: Path) -> None:
 
     arguments = command.split()[2:]
     assert arguments == ["--shape", "spike", "--users", "3", "--out", str(tmp_path)]
-    done = run(*arguments, "--seconds", "3", "--models", "digits,iris")
+    # Each spike is a second, and locust looks once a second how many users there should be.
+    done = run(*arguments, "--seconds", "10", "--models", "digits,iris")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "spike: 3 users of digits, iris for 3 s" in done.stdout
+    assert "spike: 3 users of digits, iris for 10 s" in done.stdout
     assert "Passed: every answer was right." in done.stdout
     assert (tmp_path / "report.html").stat().st_size > 0
     # All three were there at some time, and one at others.

@@ -122,7 +122,7 @@ def test_a_part_of_a_core_is_none_but_there_is_always_one(groups: Groups) -> Non
 
 
 def test_a_quota_beyond_the_affinity_adds_nothing(groups: Groups) -> None:
-    groups.write("cpu.max", "6400000 100000\n")
+    groups.write("cpu.max", f"{(ALLOWED + 1) * 100000} 100000\n")
 
     assert groups.cores == ALLOWED
 

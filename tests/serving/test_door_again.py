@@ -156,12 +156,14 @@ async def test_a_queue_is_in_the_way_of_who_is_no_more_urgent_before_a_body_is_r
         connection = await server.connect()
         known = post(ask(1.0), b"x-request-timeout-ms: 60000")
         deployment = engine.deployments["held"]
+        # A queue of minutes is soon made, and what is allowed is far more than any stall takes.
+        deployment.cost.coefficients = (0.1, 0.0, 0.0, 0.0)
         waiting = [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(2)]
         await model.started()
-        while deployment.batcher.needed_s(priority=DEFAULT_PRIORITY) < 0.05:
+        while deployment.batcher.needed_s(priority=DEFAULT_PRIORITY) < 50:
             waiting += [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(100)]
             await asyncio.sleep(0)
-        hurry = b"x-request-timeout-ms: 00025"
+        hurry = b"x-request-timeout-ms: 25000"
         refused = [await exchange(connection, post(b"!", hurry)) for _ in range(12)]
         urgent = ask(2.0)[:-1] + b',"parameters":{"priority":1}}'
         connection.send(post(urgent, hurry))
@@ -170,11 +172,11 @@ async def test_a_queue_is_in_the_way_of_who_is_no_more_urgent_before_a_body_is_r
         await asyncio.gather(*waiting)
 
         assert {status for status, _, _ in refused} == {429}
-        assert answered[0] in (200, 504), answered
+        assert answered[0] == 200, answered
         assert value((await exchange(connection, known))[2]) == 1.0
 
 
-@pytest.mark.parametrize("says", [b'{"timeout":25000}', b'{"timeout":25000,"priority":2}'])
+@pytest.mark.parametrize("says", [b'{"timeout":25000000}', b'{"timeout":25000000,"priority":2}'])
 async def test_what_a_known_body_allows_counts_though_its_head_allows_more(says):
     async with held() as (model, engine), listening(engine) as server:
         connection = await server.connect()
@@ -185,11 +187,10 @@ async def test_what_a_known_body_allows_counts_though_its_head_allows_more(says)
             assert (await exchange(connection, hurried))[0] == 200
         assert deployment.familiar
         model.hold()
+        # Far more than is allowed, and what is allowed is far more than any stall takes.
+        deployment.cost.coefficients = (60.0, 0.0, 0.0, 0.0)
         waiting = [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(2)]
         await model.started()
-        while deployment.batcher.needed_s(priority=DEFAULT_PRIORITY) < 0.05:
-            waiting += [asyncio.ensure_future(deployment.infer(**WAITING)) for _ in range(100)]
-            await asyncio.sleep(0)
 
         status, _, body = await exchange(connection, hurried)
 

@@ -54,9 +54,13 @@ def table(path: Path, rows: int, width: int = 256) -> Path:
 def test_killed_at_any_moment_and_started_again_nothing_is_lost_or_doubled(tmp_path, model):
     data = table(tmp_path / "in.parquet", ROWS)
     undisturbed, output = tmp_path / "whole.parquet", tmp_path / "out.parquet"
-    began = time.monotonic()
-    assert mapped(model, data, undisturbed, "--profile-budget", "0.2").returncode == 3
-    whole_s = time.monotonic() - began
+    took_s = []
+    for _ in range(2):  # one of them may have been in somebody's way
+        began = time.monotonic()
+        done = mapped(model, data, undisturbed, "--overwrite", "--profile-budget", "0.2")
+        took_s.append(time.monotonic() - began)
+        assert done.returncode == 3
+    whole_s = min(took_s)
     rng = random.Random(0)
 
     code, kills = None, 0
@@ -78,19 +82,34 @@ def test_killed_at_any_moment_and_started_again_nothing_is_lost_or_doubled(tmp_p
     assert not output.with_name("out.parquet.parts").exists()
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path, model):
+SLOW = """
+import os, time
+
+def before(inputs):
+    if not os.path.exists({hurry!r}):
+        time.sleep(0.02)
+    return inputs
+"""
+
+
+def test_interrupted_it_says_how_to_go_on(tmp_path):
+    """The model takes its time until it is told to hurry: no machine is done too soon."""
     data = table(tmp_path / "in.parquet", ROWS)
+    folder, hurry = tmp_path / "slow", tmp_path / "hurry"
+    onnx_models.doubler(folder / "1" / "model.onnx", width=256)
+    (folder / "pipeline.py").write_text(SLOW.format(hurry=str(hurry)))
     process = subprocess.Popen(
-        command(model, data, tmp_path / "out.jsonl"), stderr=subprocess.PIPE, text=True
+        command(folder, data, tmp_path / "out.jsonl"), stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     # Said right before the first row.
-    while "heavy: x" not in (line := process.stderr.readline()):
+    while "slow: x" not in (line := process.stderr.readline()):
         assert line, "it ended"
     manifest = tmp_path / "out.jsonl.parts" / "manifest.json"
     while not manifest.exists():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
+    hurry.touch()
     _, said = process.communicate(timeout=30)
 
     assert process.returncode == 130

@@ -277,9 +277,9 @@ def test_a_silent_server_is_given_up_and_learns_it(client_of):
 
     with scripted(be_silent) as server, client_of(server.url) as client:
         began = time.monotonic()
-        with pytest.raises(DeadlineExceeded, match=r"within 0\.3 s"):
-            client.infer("m", x=[1], timeout_s=0.3)
-        assert time.monotonic() - began >= 0.3
+        with pytest.raises(DeadlineExceeded, match=r"within 2\.5 s"):
+            client.infer("m", x=[1], timeout_s=2.5)  # whatever stalls, the head is sent by then
+        assert time.monotonic() - began >= 2.5
         assert server.saw_it_leave()
 
     assert len(server.heads) == 1
@@ -297,7 +297,7 @@ def test_a_reply_that_trickles_does_not_stretch_the_deadline(client_of):
         client_of(server.url) as client,
         pytest.raises(DeadlineExceeded),
     ):
-        client.infer("m", x=[1], timeout_s=0.5)
+        client.infer("m", x=[1], timeout_s=2.5)
 
     assert len(server.heads) == 1
 

@@ -51,11 +51,12 @@ def server(tmp_path_factory) -> Iterator[Server]:
     for version in "12":
         onnx_models.doubler(root / "twice" / version / "model.onnx")
     (root / "twice" / "model.toml").write_text('versions = "all"\n')
-    # Tens of milliseconds a run, one request a run.
-    onnx_models.heavy(root / "busy" / "1" / "model.onnx")
-    (root / "busy" / "model.toml").write_text("batching = false\nmax_queue_rows = 2\n")
-    onnx_models.heavy(root / "slow" / "1" / "model.onnx")
-    (root / "slow" / "model.toml").write_text("batching = false\n")
+    # One request a run, and one run at a time however many cores there are: each run takes all.
+    # So long a run that others come while it goes on.
+    alone = "batching = false\nthreads = 1024\n"
+    for name, more in (("busy", "max_queue_rows = 2\n"), ("slow", "")):
+        onnx_models.heavy(root / name / "1" / "model.onnx", layers=480)
+        (root / name / "model.toml").write_text(alone + more)
     with serve(root, "--profile-budget", "0.1") as running:
         yield running
 

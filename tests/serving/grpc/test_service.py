@@ -131,17 +131,17 @@ async def test_the_shorter_of_deadline_and_timeout_counts(monkeypatch):
 
         monkeypatch.setattr(deployment, "infer", watched)
         model.let_go()
-        in_9_s = {"timeout": {"int64_param": 9_000_000}}
+        in_99_s = {"timeout": {"int64_param": 99_000_000}}
         await calls.ModelInfer(ask(1))
-        await calls.ModelInfer(ask(1), timeout=5)
-        await calls.ModelInfer(ask(1, parameters=in_9_s), timeout=20)
-        await calls.ModelInfer(ask(1, parameters=in_9_s), timeout=5)
+        await calls.ModelInfer(ask(1), timeout=60)
+        await calls.ModelInfer(ask(1, parameters=in_99_s), timeout=200)
+        await calls.ModelInfer(ask(1, parameters=in_99_s), timeout=60)
 
     nothing, deadline, timeout, both = given
     assert nothing is None
-    assert 4 < deadline < 6  # gRPC sends it rounded
-    assert timeout == 9
-    assert 4 < both < 6
+    assert 50 < deadline < 62  # gRPC sends it rounded
+    assert timeout == 99
+    assert 50 < both < 62
 
 
 async def test_the_urgent_go_first():
@@ -166,7 +166,7 @@ async def test_a_caller_who_leaves_gives_its_place_up_and_disturbs_nobody(leave)
         batcher = engine.deployments["held"].batcher
         rides = calls.ModelInfer(ask(1))
         await model.started()
-        goes = calls.ModelInfer(ask(2), timeout=0.5 if leave == "deadline" else None)
+        goes = calls.ModelInfer(ask(2), timeout=4 if leave == "deadline" else None)
         stays = calls.ModelInfer(ask(3))
         await until(lambda: batcher.waiting_rows == 2)
 
