@@ -220,9 +220,12 @@ class Exchange:
             inputs = envelope.opened(data, at)
             if inputs is not None:
                 self._request = envelope.like
-                self._ticket = deployment.batcher.put_alike(
+                ticket = deployment.batcher.put_alike(
                     inputs, self, self._arrived, alike, in_time=in_time and not more
                 )
+                # With it may have come the turn of a batch that it is too late for.
+                if not self.response_complete:
+                    self._ticket = ticket
                 return
         except InvalidRequest as error:
             self.turn_away(error)
@@ -273,7 +276,7 @@ class Exchange:
 
     def _put(self, request: InferRequest, prepared: Prepared | None = None) -> None:
         timeout_s = request.timeout_s
-        self._ticket = self._deployment.put(
+        ticket = self._deployment.put(
             prepared.tensors if prepared else request.inputs,
             self,
             arrived=self._arrived,
@@ -283,3 +286,5 @@ class Exchange:
             length=prepared.length if prepared else 0,
             lengths=prepared.lengths if prepared else (),
         )
+        if not self.response_complete:
+            self._ticket = ticket

@@ -160,9 +160,21 @@ def stamps(paths: Iterable[Path]) -> dict[str, Stamp]:
     """The files of each model at the paths. Raises OSError if a path cannot be read.
 
     A path that is not there at all is such an error: it is more likely being replaced, or
-    is a volume that went away, than that somebody wants nothing to be served.
+    is a volume that went away, than that somebody wants nothing to be served. So is one that
+    goes, or is replaced, while it is looked at: what was found of it may be half of it.
     """
-    return {name: _stamp(place) for name, place in places(paths).items()}
+    paths = list(paths)
+    before = [_identity(path) for path in paths]
+    found = {name: _stamp(place) for name, place in places(paths).items()}
+    for path, identity in zip(paths, before, strict=True):
+        if _identity(path) != identity:
+            raise OSError(f"{path} was replaced while it was looked at")
+    return found
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_dev, about.st_ino
 
 
 def _stamp(place: Path) -> Stamp:

@@ -4,13 +4,13 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from models import find_models
+from models import find_models, places
 from serving.engine import Engine
 from serving.settings import Settings
 from serving.watch import CannotWatch, look_for_watchfiles, spots, stamps, watching
@@ -130,6 +130,26 @@ async def test_a_path_that_goes_away_as_a_whole_takes_nothing_down(
 
 
 # --- what is compared
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_path_that_goes_away_while_it_is_looked_at_has_not_lost_its_models(
+    root: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool, before: bool
+) -> None:
+    """A release that is swapped in at that very moment must not let all models go."""
+
+    def places_then(paths: Iterable[Path]) -> dict[str, Path]:
+        found = {} if before else places(paths)
+        root.rename(root.parent / "away")
+        if replaced:
+            root.mkdir()
+        return found or places([root.parent / "away"])
+
+    monkeypatch.setattr("serving.watch.places", places_then)
+
+    with pytest.raises(OSError, match="root"):
+        stamps([root])
 
 
 def test_a_stamp_tells_files_apart_that_look_alike(root: Path) -> None:
