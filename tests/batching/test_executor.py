@@ -68,3 +68,70 @@ async def test_whoever_is_to_be_told_is_told_on_the_event_loop_whatever_happens(
     assert came[0][0] == 7
     assert isinstance(came[1][0], KeyError)
     assert isinstance(came[2][0], RuntimeError)
+
+
+async def test_what_closing_finds_not_begun_is_dropped_and_cancelled_for_who_awaits_it():
+    executor = ThreadExecutor(1)
+    started, finish, told = threading.Event(), threading.Event(), []
+
+    def work() -> bool:
+        started.set()
+        return finish.wait(timeout=30)
+
+    runs = asyncio.ensure_future(executor.run(work))
+    await asyncio.to_thread(started.wait, 30)
+    waits = asyncio.ensure_future(executor.run(int))
+    executor.start(int, told.append)
+    closing = asyncio.create_task(asyncio.to_thread(executor.close))
+    with pytest.raises(asyncio.CancelledError):
+        await waits
+    finish.set()
+
+    await closing
+    assert await runs
+    assert not told
+
+
+async def test_closed_again_it_stays_closed():
+    executor = ThreadExecutor(2)
+    executor.close()
+    executor.close()
+
+    assert not executor.alive
+
+
+async def test_who_was_cancelled_meanwhile_is_told_nothing():
+    executor = ThreadExecutor(1)
+    started, finish = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        finish.wait(timeout=30)
+
+    run = asyncio.ensure_future(executor.run(work))
+    await asyncio.to_thread(started.wait, 30)
+    run.cancel()
+    finish.set()
+    assert await executor.run(lambda: 7) == 7
+
+    assert run.cancelled()
+    executor.close()
+
+
+async def test_a_loop_that_has_closed_ends_no_thread():
+    executor = ThreadExecutor(1)
+    started, finish = threading.Event(), threading.Event()
+
+    def begun() -> None:
+        async def elsewhere() -> None:
+            executor.start(lambda: (started.set(), finish.wait(timeout=30)), lambda _: None)
+            await asyncio.to_thread(started.wait, 30)
+
+        asyncio.run(elsewhere())
+
+    await asyncio.to_thread(begun)
+    finish.set()
+
+    assert await executor.run(lambda: 7) == 7
+    assert executor.alive
+    executor.close()
