@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: help install serve test chromium test-browser test-kserve lint format proto load load-page bench bench-text bench-peers bench-mlperf bench-map bench-replicas soak report models constraints clean test-deploy test-image deploy-tools test-ray
+.PHONY: help install serve test chromium test-browser test-kserve lint format proto load load-page bench bench-text bench-peers bench-mlperf bench-map bench-replicas bench-neighbours soak report models constraints clean test-deploy test-image deploy-tools test-ray
 
 help:
 	@echo "make serve    serve the shipped models on http://127.0.0.1:8000"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench-mlperf MLPerf's LoadGen against the server: Server over Offline"
 	@echo "make bench-map    jitney map against onnxruntime alone, and killed five times"
 	@echo "make bench-replicas  two servers behind HAProxy against one"
+	@echo "make bench-neighbours  ten models on two cores, one of them in overload"
 	@echo "make constraints  pin the newest versions that work together"
 	@echo "make clean    remove everything that make has made"
 
@@ -199,6 +200,9 @@ bench-mlperf: models .venv-mlperf/.installed
 
 bench-replicas: models deploy-tools
 	$(BIN)/python load_tests/replicas.py
+
+bench-neighbours: models
+	$(BIN)/python load_tests/neighbours.py
 
 bench-map: models
 	$(BIN)/python load_tests/map_rate.py --kill 5
