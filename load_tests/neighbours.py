@@ -43,8 +43,8 @@ OUT = HERE / "out" / "neighbours"
 MODELS = ("magika", "minilm", "perceptron")
 CORES = "0,1"
 COPIES = 10
-TENTH, OVERLOAD = 0.1, 3.0
-"""What the nine are asked for, and the tenth, as parts of what one can do alone."""
+OVERLOAD = 3.0
+"""What the tenth is asked for, as a part of what one can do alone."""
 TARGET = 0.99
 WARM_UP_S = 5.0
 """Longer than ten generators take to start."""
@@ -105,12 +105,15 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--file", type=Path, help="any other ONNX file, in place of those")
     parser.add_argument("--rounds", type=int, default=3, help="after one search (3)")
+    parser.add_argument(
+        "--part", type=float, default=0.1, help="what each of the nine is asked for, of that (0.1)"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="how long a round takes (10)")
     parser.add_argument("--slo-ms", type=float, default=100, help="in time is within it (100)")
     parser.add_argument("--json", type=Path, default=HERE / "out" / "neighbours.json")
     options = parser.parse_args()
-    if min(options.rounds, options.seconds) < 1 or options.slo_ms <= 0:
-        parser.error("--rounds and --seconds must be at least 1, and --slo-ms above 0")
+    if min(options.rounds, options.seconds) < 1 or min(options.slo_ms, options.part) <= 0:
+        parser.error("--rounds and --seconds must be at least 1, --slo-ms and --part above 0")
     if options.file:
         options.models = [options.file.stem]
     return options
@@ -133,7 +136,7 @@ def measured(name: str, options: argparse.Namespace) -> list[Run]:
         say(f"{name}: {capacity:,.0f} a second within {options.slo_ms:g} ms")
         runs = []
         for number in range(1, options.rounds + 1):
-            runs.append(one_round(server, slo, capacity, options.seconds, number))
+            runs.append(one_round(server, slo, capacity, options, number))
             say(
                 f"{name}, round {number}: of the nine {runs[-1].in_time:.1%} in time, "
                 f"the tenth {runs[-1].tenth_goodput:,.0f} a second"
@@ -176,12 +179,17 @@ def searched(server: Server, slo: tuple[str, ...]) -> float:
 
 
 def one_round(
-    server: Server, slo: tuple[str, ...], capacity: float, seconds: float, seed: int
+    server: Server,
+    slo: tuple[str, ...],
+    capacity: float,
+    options: argparse.Namespace,
+    seed: int,
 ) -> Run:
     """All ten at once. Raises Failed."""
+    seconds: float = options.seconds
     commands = []
     for number, name in enumerate(copies(), 1):
-        rate = capacity * (OVERLOAD if number == COPIES else TENTH)
+        rate = capacity * (OVERLOAD if number == COPIES else options.part)
         command = bench(server, name, slo)
         command += ["--rate", f"{rate:.2f}", "--seconds", f"{seconds:g}"]
         command += ["--warm-up", f"{WARM_UP_S:g}", "--seed", str(COPIES * seed + number)]
