@@ -19,9 +19,6 @@ from .timing import server_timing
 if TYPE_CHECKING:
     from .door import Door
 
-# Who sends an id of its own with each request repeats nothing: after so many, nobody looks.
-_LESSONS = 8
-
 
 class Exchange:
     """One inference request and its answer, in the place of uvicorn's own cycle.
@@ -240,9 +237,12 @@ class Exchange:
         deployment, head = self._deployment, self.head
         self.begin(body)
         request = self._request
-        if request is None or known.lessons >= _LESSONS or deployment.model.pipeline is not None:
+        if (
+            request is None
+            or deployment.model.pipeline is not None
+            or not deployment.familiar.another_lesson(known)
+        ):
             return
-        known.lessons += 1
         deployment.familiar.learn(
             known, body, head.json_length, request, head.timeout_s, deployment.patience_s
         )

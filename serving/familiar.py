@@ -10,6 +10,9 @@ from .protocol import Envelope, InferRequest, envelope_of
 
 MAX_FAMILIAR = 256
 
+# Who sends an id of its own with each request repeats nothing: after so many, nobody looks.
+_LESSONS = 8
+
 
 class Familiar(NamedTuple):
     """Of requests that differ in their numbers only."""
@@ -32,6 +35,17 @@ class Familiars(dict[Hashable, Familiar]):
     ) -> None:
         """check: as `Signature.check`. priority: what counts as such a one."""
         self._check, self._priority = check, priority
+        self._lessons: dict[Hashable, int] = {}
+
+    def another_lesson(self, of: Hashable) -> bool:
+        """Whether one more request is to be looked at for what it has in common with others."""
+        lessons = self._lessons.get(of, 0)
+        if lessons >= _LESSONS:
+            return False
+        if len(self._lessons) >= MAX_FAMILIAR:
+            self._lessons.clear()
+        self._lessons[of] = lessons + 1
+        return True
 
     def learn(
         self,

@@ -34,8 +34,6 @@ class Known:
     """and behind, up to the body."""
     target: tuple[str, str | None]
     head: Head
-    lessons: int = 0
-    """How many requests have been looked at for what they have in common."""
 
     def body_at(self, data: bytes) -> int:
         """Where the body begins in a whole request; 0 if its head, or its length, is another."""
