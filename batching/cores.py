@@ -34,6 +34,8 @@ _NOTHING = 0.005
 # So long before its expected end a run's tokens are lent, if it is longer than so many times
 # that: what two runs are on one core at one time for must be little of either.
 _LEND_S, _LEND_FROM = 0.002, 2.5
+# The loop's timers are no finer: to wait for less is to spin.
+_AT_ONCE_S = 5e-4
 
 
 class Share:
@@ -230,9 +232,9 @@ class Cores:
         """Let those who wait have what may be lent by now, and look again when there is more."""
         at = inf
         if self._waiting:
-            now, lends = self.clock(), False
+            due, lends = self.clock() + _AT_ONCE_S, False
             for turn in self._turns:
-                if turn.lends_at <= now and not turn.lent:
+                if turn.lends_at <= due and not turn.lent:
                     turn.lent = lends = True
                     self.free += turn.need
             if lends:

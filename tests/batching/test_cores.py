@@ -188,6 +188,33 @@ def test_a_token_is_lent_just_before_its_run_ends():
     assert lent_after(0.010) == pytest.approx(0.008)
 
 
+async def test_a_token_is_lent_by_a_timer_that_rings_early():
+    """An event loop rounds to milliseconds: it would ring again and again until the instant."""
+    now = [0.0]
+    cores = Cores(1, clock=lambda: now[0])
+    share = cores.share(lambda: None, lambda: now[0])
+    has_turn = asyncio.Event()
+
+    async def wait():
+        async with cores.turn(1, share):
+            has_turn.set()
+
+    async with cores.turn(1, share) as turn:
+        waits = asyncio.create_task(wait())
+        turn.begins(1, 0.010)
+        await settle()
+        now[0] = 0.0074
+        cores.look()
+        await settle()
+        assert not has_turn.is_set()
+        now[0] = 0.0076
+        cores.look()
+        await settle()
+        assert has_turn.is_set()
+    await waits
+    assert cores.free == 1
+
+
 def test_a_token_of_a_short_run_is_not_lent():
     assert lent_after(0.004) == pytest.approx(0.008)
     assert lent_after(0.010, lend_s=0.0) == pytest.approx(0.020)
