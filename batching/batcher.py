@@ -17,7 +17,7 @@ from .admission import Admission
 from .alarm import Alarm
 from .cores import Cores
 from .cost import CostModel
-from .errors import DeadlineExceeded, Draining, QueueFull, Rejected
+from .errors import DeadlineExceeded, Draining, Rejected
 from .executor import Executor, ThreadExecutor
 from .forecast import Forecast
 from .isolate import Run
@@ -220,8 +220,7 @@ class Batcher(Generic[In, Out]):
         try:
             self.check(ticket.rows, length, ticket.priority, deadline, now)
         except Rejected as error:
-            if isinstance(error, QueueFull):  # who is too late is counted where it is found out
-                self._slots.share.refuse(ticket.rows, now)
+            self._slots.share.refused_at = now
             self._tell("refused", ticket, error)
             raise
 
@@ -275,7 +274,7 @@ class Batcher(Generic[In, Out]):
             return answer_s
         needed_s = self.admission.needed_s(answer_s)
         if needed_s > enough_s > 0:
-            self._slots.share.refuse(rows, now)  # by whoever asks
+            self._slots.share.refused_at = now  # or will be, by whoever asks
         return needed_s
 
     def at_most_s(self) -> float:
@@ -301,10 +300,7 @@ class Batcher(Generic[In, Out]):
         self._alarm.set(self._queue.next_late_at())
 
     def _refuse(self, overdue: Sequence[Ticket[In, Out]]) -> None:
-        if not overdue:
-            return
         now = self._clock()
-        self._slots.share.expire()
         for ticket in overdue:
             error = DeadlineExceeded(waited_s=now - ticket.arrived)
             ticket.fail(error)
