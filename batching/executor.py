@@ -104,9 +104,8 @@ def _serve(calls: "SimpleQueue[_Call | None]", nice: int) -> None:
     """One thread's life."""
     _stand_back(nice)
     while (call := calls.get()) is not None:
-        loop, function, then, _ = call
-        _tell(loop, function, then)
-        del call, function, then  # nothing of a batch is held while nobody waits
+        _tell(*call[:3])
+        del call  # nothing of a batch is held while nobody waits
 
 
 def _tell(

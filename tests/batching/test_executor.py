@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import weakref
 
 import pytest
 
@@ -134,4 +135,19 @@ async def test_a_loop_that_has_closed_ends_no_thread():
 
     assert await executor.run(lambda: 7) == 7
     assert executor.alive
+    executor.close()
+
+
+class Result:
+    """What a run makes, and somebody may hold."""
+
+
+async def test_nothing_of_a_run_is_held_until_the_next():
+    executor = ThreadExecutor(1)
+    made = await executor.run(Result)
+    gone = threading.Event()
+    weakref.finalize(made, gone.set)
+    del made
+
+    assert await asyncio.to_thread(gone.wait, 10)
     executor.close()
