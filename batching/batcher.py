@@ -17,7 +17,7 @@ from .admission import Admission
 from .alarm import Alarm
 from .cores import Cores
 from .cost import CostModel
-from .errors import DeadlineExceeded, Draining, Rejected
+from .errors import DeadlineExceeded, Draining, QueueFull, Rejected
 from .executor import Executor, ThreadExecutor
 from .forecast import Forecast
 from .isolate import Run
@@ -220,7 +220,8 @@ class Batcher(Generic[In, Out]):
         try:
             self.check(ticket.rows, length, ticket.priority, deadline, now)
         except Rejected as error:
-            self._slots.share.refused_at = now
+            if isinstance(error, QueueFull):  # who is too late is counted where it is found out
+                self._slots.share.lose(ticket.rows, now)
             self._tell("refused", ticket, error)
             raise
 
@@ -273,8 +274,9 @@ class Batcher(Generic[In, Out]):
         if self._forecast.idle:
             return answer_s
         needed_s = self.admission.needed_s(answer_s)
-        if needed_s > enough_s > 0:
-            self._slots.share.refused_at = now  # or will be, by whoever asks
+        # Whoever asks tells him so; more cores would help him unless no run is that short.
+        if needed_s > enough_s > self._forecast.shares(rows, length).alone_s:
+            self._slots.share.lose(rows, now)
         return needed_s
 
     def at_most_s(self) -> float:
@@ -302,6 +304,7 @@ class Batcher(Generic[In, Out]):
     def _refuse(self, overdue: Sequence[Ticket[In, Out]]) -> None:
         now = self._clock()
         for ticket in overdue:
+            self._slots.share.lose(ticket.rows, now)
             error = DeadlineExceeded(waited_s=now - ticket.arrived)
             ticket.fail(error)
             self._tell("refused", ticket, error)

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Generic
 
 from .admission import Admission
-from .cores import Cores
+from .cores import Cores, Turn
 from .cost import CostModel
 from .errors import RunFailed
 from .executor import Executor
@@ -94,6 +94,8 @@ class Slots(Generic[In, Out]):
         self._tasks: list[asyncio.Task[None]] = []
         self._running: _Ride[In, Out] | None = None
         """What the only slot runs, where batches are sent ahead."""
+        self._turn: Turn | None = None
+        """What the tokens of the latest run are held by."""
         self._next: _Ride[In, Out] | None = None
         self.riding: list[Sequence[Ticket[In, Out]]] = []
         """The riders of every batch under way."""
@@ -147,6 +149,8 @@ class Slots(Generic[In, Out]):
         running, turn_s = self._running, self._admission.turn_s
         if running is None or self._next or turn_s < AHEAD_FROM_S or self._cores.wanted:
             return
+        if self._turn is None or self._turn.lent:
+            return
         begins = self._forecast.free_at(0)
         if now < begins - _AHEAD_TURNS * turn_s:
             return
@@ -156,6 +160,7 @@ class Slots(Generic[In, Out]):
             self._admission.observe_batch(missed=True)
         if cut.riders:
             self._next = self._set_off(0, cut.riders, max(now, begins))
+            self._turn.goes_on()
 
     # --- one slot
 
@@ -169,7 +174,7 @@ class Slots(Generic[In, Out]):
             await self._gather()
             asked = self._clock()
             self._forecast.asks(slot, asked)
-            async with self._cores.turn(self._threads, self.share):
+            async with self._cores.turn(self._threads, self.share) as turn:
                 now = self._clock()
                 self._forecast.gets(slot, now, yields=self.share.in_overload(now))
                 if ended_at is not None:
@@ -181,7 +186,9 @@ class Slots(Generic[In, Out]):
                 ride = self._set_off(slot, cut.riders, now) if cut.riders else None
                 del cut  # nothing of a batch is held while nobody waits
                 while ride:
-                    self._running = ride
+                    self._running, self._turn = ride, turn
+                    rows, length = ride.batch.rows, ride.batch.length
+                    turn.begins(rows, self._cost.predict(rows, length) if self._cost else 0.0)
                     if self._ahead and self._queue.rows >= self._enough():
                         self._send_ahead(self._clock())
                     ended_at = await self._see_through(slot, ride, ended_at)

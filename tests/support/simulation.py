@@ -243,7 +243,8 @@ async def _play(
     models: Sequence[Model], callers: Sequence[Caller], cores: int, seed: int
 ) -> Outcomes:
     loop = asyncio.get_running_loop()
-    rng, shared = random.Random(seed), Cores(cores)
+    # Between two runs nothing is to be done here that would take a core's time.
+    rng, shared = random.Random(seed), Cores(cores, clock=loop.time, lend_s=0.0)
     began = loop.time()
     outcomes = Outcomes([Outcome(caller, loop.time) for caller in callers], began=began)
     machines, batchers = [], []
